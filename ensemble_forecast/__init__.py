@@ -1,0 +1,1 @@
+"""Forecasts time series: searches, stacks, saves and honestly judges forecasters."""

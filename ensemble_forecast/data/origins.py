@@ -1,0 +1,67 @@
+"""Origins: the (series, step) pairs at which forecasts are made."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """Where forecasts start. A forecast may read steps up to and including its origin, nothing later.
+
+    Parameters
+    ----------
+    series, step
+        int64 of shape (N,): index of the series in its panel, and step within it.
+    base_NH
+        Optional point forecast in the target's unit that a learner is asked to correct (boosting).
+    """
+
+    series: np.ndarray
+    step: np.ndarray
+    base_NH: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def take(self, index: np.ndarray) -> "Origins":
+        """Select origins by position or by mask."""
+        return Origins(self.series[index], self.step[index], None if self.base_NH is None else self.base_NH[index])
+
+    def rows(self, panel: Panel) -> np.ndarray:
+        """Row of each origin in the panel's arrays, shape (N,)."""
+        return panel.offsets[self.series] + self.step
+
+    @classmethod
+    def ends(cls, panel: Panel) -> "Origins":
+        """Return the last observed step of every series that has one."""
+        series = np.flatnonzero(panel.lengths_S > 0)
+        return cls(series, panel.ends_S[series])
+
+    @classmethod
+    def between(cls, first_S: np.ndarray, last_S: np.ndarray) -> "Origins":
+        """Every step from ``first_S`` to ``last_S`` (inclusive) of every series; none where last lies before first."""
+        count_S = np.maximum(last_S - first_S + 1, 0)
+        series = np.repeat(np.arange(len(count_S)), count_S)
+        start = np.repeat(np.cumsum(count_S) - count_S, count_S)
+        return cls(series, np.arange(len(series)) - start + np.repeat(first_S, count_S))
+
+
+def truth(panel: Panel, origins: Origins, horizon: int) -> np.ndarray:
+    """Gather the target after each origin: float64 NH, NaN where it is missing or lies beyond the observed steps."""
+    step_NH = origins.step[:, None] + np.arange(1, horizon + 1)
+    inside_NH = step_NH < panel.lengths_S[origins.series, None]
+    row_NH = np.where(inside_NH, panel.offsets[origins.series, None] + step_NH, 0)
+    return np.where(inside_NH, panel.y[row_NH] if len(panel.y) else np.nan, np.nan)
+
+
+def outcome(panel: Panel, origins: Origins, task: Task) -> np.ndarray:
+    """Gather what forecasts are scored against: the target, or for kind ``direction`` the label (1 up, 0 not), NaN where unknown; NH."""
+    truth_NH = truth(panel, origins, task.horizon)
+    if task.kind == "quantiles":
+        return truth_NH
+    last_N = panel.y_filled[origins.rows(panel)]
+    return np.where(np.isnan(truth_NH), np.nan, (truth_NH > last_N[:, None]).astype(float))

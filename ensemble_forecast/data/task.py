@@ -1,0 +1,52 @@
+"""What is asked: how far ahead, at which quantiles, of which label."""
+
+from dataclasses import dataclass
+
+from ensemble_forecast.errors import BadInput
+
+KINDS = ("quantiles", "direction")
+DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A forecasting task, validated once, at birth.
+
+    Parameters
+    ----------
+    horizon
+        Steps ahead, H.
+    season_length
+        Steps in a season: scales errors and defines the seasonal naive.
+    quantiles
+        Levels of the Q axis, increasing, 0.5 among them.
+    kind
+        ``"quantiles"``, or ``"direction"``: the Q axis then holds the probabilities of (down, up), where up means y[t+h] > y[t].
+    seed
+        Root of every random stream; not a hyper-parameter.
+
+    Raises
+    ------
+    BadInput
+        When a field is out of its range.
+    """
+
+    horizon: int
+    season_length: int = 1
+    quantiles: tuple[float, ...] = DECILES
+    kind: str = "quantiles"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.horizon < 1 or self.season_length < 1:
+            raise BadInput(f"horizon and season length must be at least 1; got {self.horizon} and {self.season_length}")
+        if self.kind not in KINDS:
+            raise BadInput(f"kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
+        increasing = all(low < high for low, high in zip(self.quantiles, self.quantiles[1:], strict=False))
+        if not (increasing and 0.5 in self.quantiles and self.quantiles[0] > 0 and self.quantiles[-1] < 1):
+            raise BadInput(f"quantiles must increase within (0, 1) and hold 0.5; got {self.quantiles}")
+
+    @property
+    def n_outputs(self) -> int:
+        """Length of the Q axis."""
+        return 2 if self.kind == "direction" else len(self.quantiles)

@@ -1,0 +1,1 @@
+"""Combiners, the contest between them, and calibration."""

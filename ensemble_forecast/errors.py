@@ -1,0 +1,25 @@
+"""What can go wrong, by what the caller can do about it. A message says what must hold, what came, where, and the way out."""
+
+
+class EnsembleForecastError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class BadInput(EnsembleForecastError, ValueError):
+    """The user's data, options or files are not usable as they are (exit code 2)."""
+
+
+class Unfinished(EnsembleForecastError, RuntimeError):
+    """The work could not finish in mid-run: disk full, every trial failed, no time left (exit code 3)."""
+
+
+class TooShort(EnsembleForecastError):
+    """A learner cannot serve any of the series it was given: a different word from "failed"."""
+
+
+class NotFitted(EnsembleForecastError, ValueError, AttributeError):
+    """`predict` was called before `fit`."""
+
+
+class TrialPruned(EnsembleForecastError):
+    """The driver gave up on a trial between two windows because it cannot win any more."""

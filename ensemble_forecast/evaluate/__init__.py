@@ -1,0 +1,1 @@
+"""The locked test origins, and what they say."""

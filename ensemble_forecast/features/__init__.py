@@ -1,0 +1,1 @@
+"""What learners see of the past. Everything here looks backwards only."""

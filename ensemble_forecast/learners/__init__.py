@@ -1,0 +1,1 @@
+"""Everything that forecasts, under one contract (learners.base)."""

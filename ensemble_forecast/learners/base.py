@@ -1,0 +1,122 @@
+"""The contract of everything that forecasts.
+
+Conventions that let one function save, load, clone and test all of them:
+
+* the dataclass fields of a learner are what may be searched; they are never changed by `fit`;
+* what was learnt lives in attributes that end in ``_`` and is plain data: numpy arrays, numbers, strings, None, learners, and lists and
+  dicts of these. A booster is kept as its bytes, a net as its arrays. Attributes that begin with ``_`` are caches and may be dropped;
+* ``stopped_`` maps field names to the values that early stopping found: ``replace(learner, **learner.stopped_)`` is the refit's recipe.
+"""
+
+import abc
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput, NotFitted
+from ensemble_forecast.registry import did_you_mean, find
+from ensemble_forecast.windows import Roles
+
+Config = dict[str, Any]  # {"family": registered name, "params": {field: value}}
+FAMILY_TABLES = ("learners", "nets", "wrappers")
+
+
+@dataclass(kw_only=True)
+class Learner(abc.ABC):
+    """Recipe of a forecaster; a keyword-only dataclass whose fields are what may be searched."""
+
+    family: ClassVar[str]
+    group: ClassVar[str]  # linear, statistical, trees or deep
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles",)
+    uses_past: ClassVar[bool] = False
+    uses_known: ClassVar[bool] = False
+    corrects: ClassVar[bool] = False  # honours Origins.base_NH: forecasts what a base forecast leaves over
+    learns_from_origins: ClassVar[bool] = True  # False: reads only the history before an origin, so resampling origins changes nothing
+    SMOKE: ClassVar[dict[str, Any]] = {}  # cheap parameters for the law suites
+
+    @abc.abstractmethod
+    def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
+        """Learn from a panel that is cut at the fold's cutoff.
+
+        Parameters
+        ----------
+        panel
+            History up to and including the cutoff; nothing later is in it.
+        roles
+            Origins to fit on, and to stop early on (None: train to exactly the length the fields name).
+        task
+            Horizon, season, quantile levels, kind and seed.
+        deadline
+            Truncates long training; `truncated_` is then True.
+
+        Raises
+        ------
+        TooShort
+            When there is not a single origin to learn from.
+        """
+
+    @abc.abstractmethod
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
+        """Forecast from each origin, reading nothing later than it.
+
+        Returns
+        -------
+        float64 of shape (N, H, Q), increasing along Q (kind ``direction``: probabilities of down and up); NaN rows where an origin has
+        too little history for this learner.
+
+        Raises
+        ------
+        NotFitted
+            When `fit` was not called before.
+        """
+
+
+def check_fitted(learner: Learner) -> None:
+    """Refuse to predict with a learner that has learnt nothing."""
+    if not any(name.endswith("_") for name in vars(learner)):
+        raise NotFitted(f"{learner.family} is not fitted: call fit first")
+
+
+def build(config: Config) -> Learner:
+    """Construct the learner a config describes; values that are configs themselves become learners.
+
+    Raises
+    ------
+    BadInput
+        When the family or one of its parameters is unknown.
+    """
+    cls = find(config["family"], *FAMILY_TABLES)
+    known = [field.name for field in fields(cls)]
+    for name in config["params"]:
+        if name not in known:
+            raise BadInput(f"{config['family']} has no parameter {name!r}; {did_you_mean(name, known)}")
+    return cls(**{name: _build_value(value) for name, value in config["params"].items()})
+
+
+def describe(learner: Learner) -> Config:
+    """Return the config of a learner: JSON-able, and `build` turns it back into an equal one."""
+    params = {field.name: getattr(learner, field.name) for field in fields(learner)}
+    return {"family": learner.family, "params": {name: _describe_value(value) for name, value in params.items()}}
+
+
+def recipe_for_refit(learner: Learner) -> Learner:
+    """Return the unfitted learner with the lengths that early stopping found."""
+    check_fitted(learner)
+    return replace(learner, **getattr(learner, "stopped_", {}))
+
+
+def _build_value(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"family", "params"}:
+        return build(value)
+    return tuple(map(_build_value, value)) if isinstance(value, list | tuple) else value
+
+
+def _describe_value(value: Any) -> Any:
+    if isinstance(value, Learner):
+        return describe(value)
+    return [_describe_value(item) for item in value] if isinstance(value, list | tuple) else value

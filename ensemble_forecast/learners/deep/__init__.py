@@ -1,0 +1,1 @@
+"""Nets on one lean training loop; the only owner of torch."""

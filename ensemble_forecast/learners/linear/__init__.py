@@ -1,0 +1,1 @@
+"""Linear learners in closed form."""

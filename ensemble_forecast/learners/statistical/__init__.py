@@ -1,0 +1,1 @@
+"""Statistical learners, batched over all series and parameter sets."""

@@ -1,0 +1,83 @@
+"""How far off a forecast is. Smaller is better; arrays in, one number out; missing truth (NaN) is never scored.
+
+Every metric takes ``(truth_NH, forecast_NHQ, scale_N, quantiles)`` so that a name in a pipeline is enough to call it. For the kind
+``direction`` truth is 0 or 1 and the Q axis holds the probabilities of (down, up).
+"""
+
+import numpy as np
+
+Levels = tuple[float, ...]
+
+
+def pinball(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, quantiles: Levels) -> np.ndarray:
+    """Twice the mean quantile loss over the levels: NH, in the target's unit (Koenker and Bassett 1978)."""
+    error_NHQ = truth_NH[..., None] - forecast_NHQ
+    levels = np.asarray(quantiles)
+    return 2 * np.maximum(levels * error_NHQ, (levels - 1) * error_NHQ).mean(axis=-1)
+
+
+def cross_entropy(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> np.ndarray:
+    """Negative log probability of what happened: NH, in nats."""
+    chosen = np.where(truth_NH > 0.5, forecast_NHQ[..., 1], forecast_NHQ[..., 0])
+    return np.where(np.isnan(truth_NH), np.nan, -np.log(chosen))
+
+
+def cell_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels, kind: str) -> np.ndarray:
+    """Loss of every single cell, NH: scaled pinball for quantiles, log loss for direction. What searches and combiners minimise."""
+    if kind == "direction":
+        return cross_entropy(truth_NH, forecast_NHQ)
+    return pinball(truth_NH, forecast_NHQ, quantiles) / scale_N[:, None]
+
+
+def median_of(forecast_NHQ: np.ndarray, quantiles: Levels) -> np.ndarray:
+    """Return the point forecast: the 0.5 quantile, NH."""
+    return forecast_NHQ[..., quantiles.index(0.5)]
+
+
+def sql(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:
+    """Scaled quantile loss: pinball over the in-sample seasonal-naive error of the series."""
+    return float(np.nanmean(pinball(truth_NH, forecast_NHQ, quantiles) / scale_N[:, None]))
+
+
+def wql(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
+    """Weighted quantile loss: summed pinball over summed absolute truth."""
+    return float(np.nansum(pinball(truth_NH, forecast_NHQ, quantiles)) / np.nansum(np.abs(truth_NH)))
+
+
+def mase(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:
+    """Mean absolute scaled error of the median (Hyndman and Koehler 2006)."""
+    return float(np.nanmean(np.abs(truth_NH - median_of(forecast_NHQ, quantiles)) / scale_N[:, None]))
+
+
+def smape(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
+    """Symmetric mean absolute percentage error of the median, in percent (0 to 200)."""
+    point_NH = median_of(forecast_NHQ, quantiles)
+    size_NH = np.abs(truth_NH) + np.abs(point_NH)
+    return float(200 * np.nanmean(np.abs(truth_NH - point_NH) / np.where(size_NH == 0, np.nan, size_NH)))
+
+
+def rmse(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
+    """Root mean squared error of the median, in the target's unit."""
+    return float(np.sqrt(np.nanmean((truth_NH - median_of(forecast_NHQ, quantiles)) ** 2)))
+
+
+def coverage(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> float:
+    """Share of the truth inside the outermost quantiles."""
+    inside = (truth_NH >= forecast_NHQ[..., 0]) & (truth_NH <= forecast_NHQ[..., -1])
+    return float(inside[np.isfinite(truth_NH)].mean())
+
+
+def log_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
+    """Mean cross-entropy of the probability of up, in nats; a coin has 0.693."""
+    return float(np.nanmean(cross_entropy(truth_NH, forecast_NHQ)))
+
+
+def brier(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
+    """Brier score of the probability of up; a coin has 0.25."""
+    return float(np.nanmean((truth_NH - forecast_NHQ[..., 1]) ** 2))
+
+
+def hit_rate(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> float:
+    """Share of directions called right."""
+    hit = (forecast_NHQ[..., 1] > 0.5) == (truth_NH > 0.5)
+    return float(hit[np.isfinite(truth_NH)].mean())
