@@ -23,3 +23,7 @@ class NotFitted(EnsembleForecastError, ValueError, AttributeError):
 
 class TrialPruned(EnsembleForecastError):
     """The driver gave up on a trial between two windows because it cannot win any more."""
+
+
+class Diverged(EnsembleForecastError):
+    """Training left the finite numbers: this trial failed, others need not."""

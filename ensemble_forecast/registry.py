@@ -36,6 +36,10 @@ COMBINERS = {
     "inverse_loss": "ensemble_forecast.ensemble.inverse_loss:InverseLoss",
     "greedy": "ensemble_forecast.ensemble.selection:GreedySelection",
     "simplex": "ensemble_forecast.ensemble.simplex:Simplex",
+    "best_single": "ensemble_forecast.ensemble.selection:BestSingle",
+}
+CALIBRATIONS = {
+    "conformal": "ensemble_forecast.ensemble.calibration:Calibration",
 }
 FEATURES = {
     "candles": "ensemble_forecast.features.candles:candle_covariates",
@@ -57,6 +61,7 @@ TABLES = {
     "learners": LEARNERS,
     "wrappers": WRAPPERS,
     "combiners": COMBINERS,
+    "calibrations": CALIBRATIONS,
     "features": FEATURES,
     "sources": SOURCES,
     "metrics": METRICS,

@@ -115,7 +115,7 @@ def plan(panel: Panel, task: Task, test: float = 0.0, n_windows: int | None = No
         )
     n_windows = min(n_windows, max((typical - shortest_fit) // block, 1))
     can_judge_S = (judged_S >= 0) & bool(test)
-    test_origins = Origins.between(judged_S, np.where(can_judge_S, panel.ends_S - task.horizon, -2))
+    test_origins = Origins.between(judged_S, np.where(can_judge_S, panel.ends_S - task.horizon, judged_S - 1))
     if test and panel.n_series >= FEW_SERIES:  # independent windows are enough on a panel
         test_origins = test_origins.take((test_origins.step - judged_S[test_origins.series]) % task.horizon == 0)
     folds = [_fold(panel, task, judged_S, block, n_windows - window, window, shortest_fit) for window in range(n_windows)]
@@ -154,19 +154,19 @@ def _fold(panel: Panel, task: Task, judged_S: np.ndarray, block: int, blocks_lef
     cutoff_S = judged_S - blocks_left * block
     until_S = np.minimum(cutoff_S + block, panel.ends_S) - task.horizon
     serves_S = cutoff_S + 1 >= shortest_fit
-    score = Origins.between(cutoff_S, np.where(serves_S, until_S, -2))
+    score = Origins.between(cutoff_S, np.where(serves_S, until_S, cutoff_S - 1))
     return Fold(window, np.where(serves_S, np.minimum(cutoff_S, panel.ends_S), -1), score, np.where(serves_S, until_S, -1))
 
 
 def _last_steps(panel: Panel) -> tuple[np.ndarray, str]:
     """Last step of each series that counts as the present.
 
-    Where at least half of the series end at one stamp, that stamp is the present of all (a series that ended before it is not scored);
+    Where more than half of the series end at one stamp, that stamp is the present of all (a series that ended before it is not scored);
     otherwise the stamps are taken for synthetic, and each series' own end is its present.
     """
     end_S = np.array([panel.stamps(i, int(panel.ends_S[i]), 1)[0].to_datetime64() for i in range(panel.n_series)])
     stamps, counts = np.unique(end_S, return_counts=True)
-    if len(stamps) == 1 or counts.max() < panel.n_series / 2:
+    if len(stamps) == 1 or counts.max() <= panel.n_series / 2:
         return panel.ends_S, "calendar" if len(stamps) == 1 else "end"
     calendar = pd.date_range(panel.start_S.min(), stamps[-1], freq=panel.freq).to_numpy()
     present = np.searchsorted(calendar, stamps[counts.argmax()])

@@ -18,6 +18,8 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"search", "ensemble"},
     {"evaluate"},
     {"report"},
+    {"study"},
+    {"stacking", "overview"},
     {"workflow"},
     {"forecaster"},
     {"cli"},

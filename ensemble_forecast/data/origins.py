@@ -27,8 +27,8 @@ class Origins:
     def __len__(self) -> int:
         return len(self.step)
 
-    def take(self, index: np.ndarray) -> "Origins":
-        """Select origins by position or by mask."""
+    def take(self, index: np.ndarray | slice) -> "Origins":
+        """Select origins by position, slice or mask."""
         return Origins(self.series[index], self.step[index], None if self.base_NH is None else self.base_NH[index])
 
     def rows(self, panel: Panel) -> np.ndarray:

@@ -5,6 +5,8 @@ import numpy as np
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 
+MIN_STEPS = 3  # history, in steps, below which no learner is asked for a forecast
+
 
 def gather(values: np.ndarray, panel: Panel, origins: Origins, length: int) -> np.ndarray:
     """Gather the last ``length`` steps up to each origin.

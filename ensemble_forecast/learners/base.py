@@ -76,6 +76,42 @@ class Learner(abc.ABC):
         """
 
 
+class Wrapper(Learner):
+    """A learner that holds another one, and can do what that one can."""
+
+    member: Learner
+
+    @property
+    def group(self) -> str:  # type: ignore[override]
+        """Group of the member."""
+        return self.member.group
+
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Kinds the member serves."""
+        return self.member.kinds
+
+    @property
+    def uses_past(self) -> bool:  # type: ignore[override]
+        """Whether the member reads past covariates."""
+        return self.member.uses_past
+
+    @property
+    def uses_known(self) -> bool:  # type: ignore[override]
+        """Whether the member reads known covariates."""
+        return self.member.uses_known
+
+    @property
+    def corrects(self) -> bool:  # type: ignore[override]
+        """Whether the member corrects a base forecast."""
+        return self.member.corrects
+
+    @property
+    def learns_from_origins(self) -> bool:  # type: ignore[override]
+        """Whether resampling origins changes the member."""
+        return self.member.learns_from_origins
+
+
 def check_fitted(learner: Learner) -> None:
     """Refuse to predict with a learner that has learnt nothing."""
     if not any(name.endswith("_") for name in vars(learner)):

@@ -1,0 +1,39 @@
+# Each target makes the environment it needs by itself: Python 3.11+ and an ordinary pip are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One thread a process: workers are processes, and two OpenMP threads in each of two busy processes are ruinous.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+# On machines without a GPU this cap chooses the small CPU build of torch; with one: make TORCH=torch ...
+TORCH ?= torch>=2.9,<2.14
+
+.PHONY: btc test check bench clean
+
+btc: $(VENV)/.core
+	$(BIN)/python -m ensemble_forecast search --study btc
+	$(BIN)/python -m ensemble_forecast stack --study btc
+	$(BIN)/python -m ensemble_forecast evaluate --study btc
+
+test: check
+	$(THREADS) $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/start_up.py
+
+$(VENV)/.core: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q "$(TORCH)"
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

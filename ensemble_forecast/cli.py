@@ -1,0 +1,275 @@
+"""The command line: ``python -m ensemble_forecast VERB``. Nothing heavy is imported before a verb needs it."""
+
+# Late imports are this module's purpose: --help answers before numpy or pandas have loaded.
+# ruff: noqa: PLC0415
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ensemble_forecast.errors import BadInput, EnsembleForecastError, Unfinished
+
+if TYPE_CHECKING:
+    from ensemble_forecast.study import Study
+
+app = typer.Typer(
+    name="ensemble-forecast",
+    help="Forecast time series: search, stack, predict, and an honest verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StudyName = Annotated[
+    str | None, typer.Option("--study", help="Name of the study; a file pipelines/NAME.toml says what to run. Default: the newest.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs.")]
+Data = Annotated[Path | None, typer.Option("--data", help="CSV or parquet file.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes of one thread each. Default: one a core.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda: where nets are trained.")]
+
+
+@app.command()
+def search(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps ahead, for data of your own.")] = None,
+    target: Annotated[str | None, typer.Option(help="Column to forecast.")] = None,
+    freq: Annotated[str | None, typer.Option(help="Calendar: D, h, W, MS ... Default: found in the stamps.")] = None,
+    season: Annotated[int | None, typer.Option(help="Steps in a season.")] = None,
+    kind: Annotated[str | None, typer.Option(help="quantiles or direction.")] = None,
+    gaps: Annotated[str | None, typer.Option(help="error, mask or fill.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Total search time of the study, such as 90s, 2m, 1h.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Stop when so many trials have ended.")] = None,
+    families: Annotated[str | None, typer.Option(help="Comma-separated learners; default: all in the space.")] = None,
+    space: Annotated[str | None, typer.Option(help="Search space: a name in search_spaces/, or a path.")] = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed, not lost.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Root of every random stream.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run or continue a study; ends with a leaderboard and the next command to type."""
+    from ensemble_forecast import overview, workflow
+    from ensemble_forecast.report import terminal
+    from ensemble_forecast.study import open_study
+
+    log = terminal.logger(quiet)
+    options = {
+        "source": None if data is None else str(data),
+        "horizon": horizon,
+        "target": target,
+        "freq": freq,
+        "season": season,
+        "kind": kind,
+        "gaps": gaps,
+        "budget": budget,
+        "space": space,
+        "families": tuple(families.split(",")) if families else None,
+        "seed": seed,
+    }
+    if study is None:
+        raise BadInput("say which study: --study btc runs the bundled sample; --study NAME --data FILE --horizon H runs data of your own")
+    pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None}, log)
+    opened = open_study(study, runs, pipeline, fresh=fresh, log=log)
+    with terminal.progress(f"search {study}", quiet) as show:
+        summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, on_event=show)
+    board = overview.leaderboard(opened.folder)
+    next_command = f"python -m ensemble_forecast stack --study {study}" + ("" if runs == Path("runs") else f" --runs {runs}")
+    if as_json:
+        _print_json({"study": study, "run": str(opened.folder.path), **summary, "leaderboard": board, "next": next_command})
+        return
+    terminal.print_leaderboard(board, opened.pipeline.score_name)
+    terminal.say(summary["sentence"])
+    terminal.say(f"next: {next_command}")
+
+
+@app.command()
+def stack(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    budget: Annotated[str, typer.Option(help="Time for arms, contest and refits.")] = "1m",
+    combiner: Annotated[str, typer.Option(help="auto for the contest, or a registered combiner.")] = "auto",
+    size: Annotated[int, typer.Option(min=1, help="Most members in the ensemble.")] = 12,
+    workers: Workers = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build, judge and save the ensemble of a study."""
+    from ensemble_forecast import workflow
+    from ensemble_forecast.deadline import Deadline, seconds
+    from ensemble_forecast.report import terminal
+
+    deadline = Deadline.after(seconds(budget))
+    opened = _reopen(study, runs, quiet)
+    with terminal.progress(f"stack {opened.name}", quiet) as show:
+        summary = workflow.run_stack(opened, deadline, combiner=combiner, size=size, workers=workers, device=device, on_event=show)
+    if as_json:
+        _print_json(summary)
+        return
+    terminal.print_contest(summary)
+    folder = opened.folder.path / "ensemble"
+    terminal.say(f'saved: {folder}   (load it: ensemble_forecast.load("{folder}").predict(frame))')
+    verb = "evaluate" if len(opened.plan.test) else "predict"
+    terminal.say(f"next: python -m ensemble_forecast {verb} --study {opened.name}" + ("" if runs == Path("runs") else f" --runs {runs}"))
+
+
+@app.command()
+def predict(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Write the forecast to a .csv or .parquet file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw history and forecast into a self-contained .html file.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Forecast the next horizon with the saved ensemble, from the study's data or from newer ones."""
+    from ensemble_forecast import overview, pipeline, workflow
+    from ensemble_forecast.forecaster import load
+    from ensemble_forecast.report import terminal
+    from ensemble_forecast.study import read_frame
+
+    name = overview.newest(runs) if study is None else study
+    path = overview.run_path(name, runs)
+    if not (path / "ensemble").exists():
+        raise BadInput(f"study {name!r} has no ensemble yet: run python -m ensemble_forecast stack --study {name}")
+    model = load(path / "ensemble")
+    frame = read_frame(str(data) if data is not None else pipeline.read(path / "pipeline.toml").source)
+    table = model.predict(frame)
+    if plot is not None:
+        from ensemble_forecast.report.plot import write_plot
+
+        write_plot(plot, model.history(frame), table)
+    if out is not None:
+        workflow.write_table(table, out)
+    if as_json:
+        _print_json({"study": name, "forecast": json.loads(table.to_json(orient="records", date_format="iso"))})
+    elif out is None:
+        terminal.print_table(table)
+    for written in (out, plot):
+        if written is not None and not quiet:
+            typer.echo(f"written: {written}", err=True)
+
+
+@app.command()
+def evaluate(study: StudyName = None, runs: Runs = Path("runs"), as_json: Json = False, quiet: Quiet = False) -> None:
+    """Open the locked test origins and say whether there is evidence of skill. A second opening is allowed, and recorded."""
+    from ensemble_forecast import workflow
+    from ensemble_forecast.report import terminal
+
+    verdict = workflow.run_evaluate(_reopen(study, runs, quiet))
+    if as_json:
+        _print_json(verdict)
+    else:
+        terminal.print_verdict(verdict)
+
+
+@app.command()
+def status(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds until interrupted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show a study, also while it runs elsewhere."""
+    from ensemble_forecast import overview
+    from ensemble_forecast.report import terminal
+
+    name = overview.newest(runs) if study is None else study
+    if as_json:
+        _print_json(overview.status(name, runs))
+    elif watch:
+        terminal.watch(lambda: overview.status(name, runs))
+    else:
+        terminal.print_status(overview.status(name, runs))
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path, typer.Option("--data", help="CSV or parquet file to check.")],
+    target: Annotated[str | None, typer.Option(help="Column to forecast.")] = None,
+    freq: Annotated[str | None, typer.Option(help="Calendar the stamps should lie on.")] = None,
+    fix: Annotated[Path | None, typer.Option(help="Write a mended copy to this .csv or .parquet file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a data file: every problem with series, row, column and the fix."""
+    from ensemble_forecast import workflow
+    from ensemble_forecast.report import terminal
+
+    report = workflow.run_doctor(data, target, freq, fix)
+    if as_json:
+        _print_json(report)
+    else:
+        terminal.print_doctor(report)
+    if report["problems"] and fix is None:
+        raise typer.Exit(2)
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[str, typer.Argument(help="nets, learners, combiners, features, sources, metrics, spaces, pipelines or studies.")],
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List what there is."""
+    from ensemble_forecast import overview
+    from ensemble_forecast.report import terminal
+
+    entries = overview.list_kind(kind, runs)
+    if as_json:
+        _print_json({kind: entries})
+    else:
+        terminal.print_entries(entries)
+
+
+def main() -> None:
+    """Run a verb; errors become one message and an exit code: 2 bad input, 3 could not finish, 130 interrupted."""
+    try:
+        app(standalone_mode=True)
+    except Unfinished as error:
+        _fail(str(error), 3)
+    except EnsembleForecastError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; everything finished so far is saved. Type the same command again to continue", 130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except PermissionError as error:
+        _fail(f"cannot write to {error.filename}: permission denied; choose another folder with --runs or --out", 2)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _fail(
+                f"the disk is full ({error.filename or 'while writing'}); what was finished is saved: free space, then type the same command again",
+                3,
+            )
+        if error.errno in (errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+            _fail(f"cannot write to {error.filename}: {error.strerror}; choose another folder with --runs or --out", 2)
+        raise
+
+
+def _reopen(study: str | None, runs: Path, quiet: bool) -> "Study":
+    """Open an existing study, the newest by default."""
+    from ensemble_forecast import overview
+    from ensemble_forecast.report import terminal
+    from ensemble_forecast.study import reopen
+
+    return reopen(overview.newest(runs) if study is None else study, runs, log=terminal.logger(quiet))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, default=str))
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"error: {message}" if code != 130 else message, err=True)
+    sys.exit(code)

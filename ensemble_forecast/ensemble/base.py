@@ -1,0 +1,170 @@
+"""The contract of everything that combines forecasts, and the one function that averages them.
+
+Combiners keep the conventions of learners (``learners.base``): the dataclass fields are the recipe and are never changed by `fit`; what was
+learnt lives in attributes that end in ``_`` and is plain data; `family` is the registered name.
+
+Quantiles are averaged level by level and sorted, which averages quantile functions (Vincentisation; Lichtendahl, Grushka-Cockayne and
+Winkler 2013, doi:10.1287/mnsc.1120.1667). Class probabilities are averaged as log-odds (Satopaa et al. 2014,
+doi:10.1016/j.ijforecast.2013.09.009) and never sorted. A member that is not finite at an origin is left out there, and the weights of the others
+are renormalised; where no member with a weight serves, the forecast is NaN.
+"""
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import NotFitted
+from ensemble_forecast.forecasts import PROBABILITY_FLOOR, normalise
+from ensemble_forecast.windows import FEW_SERIES
+
+BLOCK_VALUES = 1 << 20  # numbers averaged at a time: bounds the temporary memory to 8 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What is known about each of N forecast rows besides the forecasts.
+
+    Parameters
+    ----------
+    series
+        int64 (N,): index of the series; -1 for one that was not there when the weights were learnt.
+    window
+        int64 (N,): the fold that scored the row, oldest 0; -1 in a forecast.
+    step
+        int64 (N,): step of the origin within its series.
+    scale
+        float64 (N,), above zero: divides errors of quantiles. Combiners read it in `fit` only; in a forecast it is NaN.
+    """
+
+    series: np.ndarray
+    window: np.ndarray
+    step: np.ndarray
+    scale: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def take(self, index: np.ndarray) -> "Rows":
+        """Select rows by position or by mask."""
+        return Rows(self.series[index], self.window[index], self.step[index], self.scale[index])
+
+    @classmethod
+    def ahead(cls, step: np.ndarray) -> Self:
+        """Rows of forecasts into the unknown: series and window are -1, the scale is NaN."""
+        unknown = np.full(len(step), -1)
+        return cls(unknown, unknown, step, np.full(len(step), np.nan))
+
+
+@dataclass(kw_only=True)
+class Combiner(abc.ABC):
+    """Recipe that turns the forecasts of M members into one.
+
+    Every fitted combiner has `weights_M_` (float64, not negative, sum 1); a member whose weight is zero need not be evaluated. Where a rule
+    has no weights, as the median, they are equal.
+    """
+
+    family: ClassVar[str]
+
+    @abc.abstractmethod
+    def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
+        """Learn from out-of-fold forecasts.
+
+        Parameters
+        ----------
+        forecasts_NHQM
+            Out-of-fold forecasts of M members, in the target's unit (kind ``direction``: probabilities of down and up); NaN where a member
+            does not serve.
+        truth_NH
+            ``data.origins.outcome``; NaN where unknown.
+        rows
+            Series, window, step and scale of each row.
+        task
+            Quantile levels, kind and seed.
+        deadline
+            Truncates long optimisation.
+        """
+
+    @abc.abstractmethod
+    def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:
+        """Combine forecasts of the same M members, in the same order: float64 (N, H, Q), NaN rows where nobody serves.
+
+        Raises
+        ------
+        NotFitted
+            When `fit` was not called before.
+        """
+
+
+def check_fitted(combiner: object) -> None:
+    """Refuse to combine with a combiner that has learnt nothing."""
+    if not any(name.endswith("_") for name in vars(combiner)):
+        raise NotFitted(f"{type(combiner).__name__} is not fitted: call fit first")
+
+
+def weights_of(combiner: Combiner) -> np.ndarray:
+    """Return the weights of a fitted combiner, float64 (M,): where it is zero, the member need not be evaluated."""
+    check_fitted(combiner)
+    weights_M: np.ndarray = vars(combiner)["weights_M_"]
+    return weights_M
+
+
+def served(forecasts_NHQM: np.ndarray) -> np.ndarray:
+    """Which members forecast each row completely: bool (N, M)."""
+    return np.isfinite(forecasts_NHQM).all(axis=(1, 2))
+
+
+def opened(forecasts: np.ndarray, kind: str, axis: int = -2) -> np.ndarray:
+    """Put forecasts on the scale where they are averaged: quantiles as they are, class probabilities as one log-odds of up (Q = 1)."""
+    if kind == "quantiles":
+        return forecasts
+    bounded = np.clip(forecasts, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    log_odds = np.log(np.take(bounded, 1, axis)) - np.log(np.take(bounded, 0, axis))
+    return np.expand_dims(log_odds, axis)
+
+
+def closed(values_NHQ: np.ndarray, kind: str) -> np.ndarray:
+    """Undo `opened` after averaging and make the forecast coherent."""
+    if kind == "quantiles":
+        return np.sort(values_NHQ, axis=-1)
+    up_NHQ = 1 / (1 + np.exp(-values_NHQ))
+    return normalise(np.concatenate([1 - up_NHQ, up_NHQ], axis=-1))
+
+
+def weighted(forecasts_NHQM: np.ndarray, weights_M: np.ndarray, kind: str) -> np.ndarray:
+    """Average members by weight, with those that are missing in a row left out there: float64 (N, H, Q).
+
+    Sums run over the last axis of a product, never through BLAS, so that the forecast of a row has the same bits whatever rows come with it.
+    """
+    n_rows, *sizes = forecasts_NHQM.shape
+    block = max(1, BLOCK_VALUES // max(1, int(np.prod(sizes))))
+    parts = [_weighted_block(forecasts_NHQM[first : first + block], weights_M, kind) for first in range(0, max(n_rows, 1), block)]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _weighted_block(forecasts_NHQM: np.ndarray, weights_M: np.ndarray, kind: str) -> np.ndarray:
+    """Average a few rows."""
+    values = opened(forecasts_NHQM, kind)
+    if np.isfinite(values).all():
+        return closed(np.multiply(values, weights_M, order="C", dtype=float).sum(axis=-1), kind)
+    served_NM = served(values)
+    share_NM = np.where(served_NM, weights_M, 0.0)
+    total_N = share_NM.sum(axis=-1)
+    share_NM /= np.where(total_N > 0, total_N, np.nan)[:, None]
+    filled = np.where(served_NM[:, None, None, :], values, 0.0)
+    return closed(np.multiply(filled, share_NM[:, None, None, :], order="C", dtype=float).sum(axis=-1), kind)
+
+
+def clusters(rows: Rows, horizon: int) -> np.ndarray:
+    """Label the groups of rows that can be taken for independent of each other: int64 (N,), from 0.
+
+    On a panel a cluster is a series. On few series it is a block of ``horizon`` consecutive origins, because forecasts from neighbouring
+    origins share most of their labels.
+    """
+    if len(np.unique(rows.series)) >= FEW_SERIES:
+        return np.unique(rows.series, return_inverse=True)[1].reshape(-1)
+    keys = np.stack([rows.series, rows.window, rows.step // horizon], axis=1)
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)

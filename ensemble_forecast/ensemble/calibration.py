@@ -1,0 +1,138 @@
+"""Calibration of the combined forecast on windows its weights did not see.
+
+Quantiles are shifted in units of the forecast's own width, each level by itself (asymmetric conformalised quantile regression; Romano,
+Patterson and Candes 2019, arXiv:1905.03222), so that the share of truth below each level becomes the level. The median is never moved: that cost
+0 to 1 % of MASE. Log-odds get a slope and an intercept (Platt 1999), if that clearly pays.
+
+Departures from the paper: shifts are shrunk by the number of independent clusters, because a few dozen overlapping forecasts say little about
+a tail; no finite-sample level, which the shrinkage outweighs.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.ensemble.base import Rows, check_fitted, closed, clusters, opened
+from ensemble_forecast.ensemble.contest import clustered_mean
+from ensemble_forecast.metrics import cross_entropy
+
+BUCKETS = 4  # of the horizon; as good as one a step
+LEAST_SCORES = 50  # a bucket; below, all horizons are pooled
+HALF_STRENGTH = 50  # clusters at which shifts are applied by half
+NARROWEST = 1e-6  # scales: a forecast without width says nothing about widths
+STEEPEST = 2.0  # slope of log-odds
+NEWTON_STEPS = 25
+
+
+@dataclass(kw_only=True)
+class Calibration:
+    """Shifts of quantiles, or slope and intercept of log-odds; follows the conventions of combiners.
+
+    After `fit`: `strength_` in [0, 1); `shifts_BQ_` (horizon buckets x levels, in widths; empty for direction), `slope_` and `intercept_`
+    (1 and 0 for quantiles).
+    """
+
+    family: ClassVar[str] = "conformal"
+
+    def fit(self, forecast_NHQ: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task) -> Self:
+        """Learn from forecasts whose weights were learnt before them; from no rows at all the identity is learnt.
+
+        Parameters
+        ----------
+        forecast_NHQ
+            Combined out-of-fold forecasts; rows with NaN are left out.
+        truth_NH
+            ``data.origins.outcome``.
+        """
+        known_N = np.isfinite(truth_NH).any(axis=1) & np.isfinite(forecast_NHQ).all(axis=(1, 2))
+        forecast_NHQ, truth_NH, rows = forecast_NHQ[known_N], truth_NH[known_N], rows.take(known_N)
+        label_N = clusters(rows, task.horizon)
+        n_clusters = len(np.unique(label_N))
+        self.kind_, self.median_ = task.kind, task.quantiles.index(0.5)
+        self.strength_ = n_clusters / (n_clusters + HALF_STRENGTH)
+        self.slope_, self.intercept_ = 1.0, 0.0
+        self.shifts_BQ_ = np.zeros((0, 0))
+        if task.kind == "quantiles":
+            self.shifts_BQ_ = self.strength_ * shifts(forecast_NHQ, truth_NH, rows.scale, task)
+        elif n_clusters:
+            self._fit_log_odds(forecast_NHQ, truth_NH, label_N)
+        return self
+
+    def apply(self, forecast_NHQ: np.ndarray) -> np.ndarray:
+        """Calibrate a forecast: float64 (N, H, Q), coherent; NaN rows stay NaN.
+
+        Raises
+        ------
+        NotFitted
+            When `fit` was not called before.
+        """
+        check_fitted(self)
+        if self.kind_ == "direction":
+            return self._straighten(forecast_NHQ)
+        shift_HQ = self.shifts_BQ_[bucket_of(forecast_NHQ.shape[1], len(self.shifts_BQ_))]
+        shifted = forecast_NHQ + shift_HQ * (forecast_NHQ[..., -1:] - forecast_NHQ[..., :1])
+        middle = forecast_NHQ[..., self.median_ : self.median_ + 1]
+        below, above = shifted[..., : self.median_], shifted[..., self.median_ + 1 :]
+        return np.sort(np.concatenate([np.minimum(below, middle), middle, np.maximum(above, middle)], axis=-1), axis=-1)
+
+    def _fit_log_odds(self, forecast_NHQ: np.ndarray, truth_NH: np.ndarray, label_N: np.ndarray) -> None:
+        """Keep slope and intercept if their gain exceeds one standard error."""
+        slope, intercept = platt(opened(forecast_NHQ, self.kind_, axis=-1)[..., 0], truth_NH)
+        self.slope_ = 1 + self.strength_ * (slope - 1)
+        self.intercept_ = self.strength_ * intercept
+        gain, error, _ = clustered_mean(cross_entropy(truth_NH, forecast_NHQ) - cross_entropy(truth_NH, self.apply(forecast_NHQ)), label_N)
+        if not gain > error:
+            self.slope_, self.intercept_ = 1.0, 0.0
+
+    def _straighten(self, forecast_NHQ: np.ndarray) -> np.ndarray:
+        """Apply slope and intercept to the log-odds."""
+        if self.slope_ == 1.0 and self.intercept_ == 0.0:
+            return forecast_NHQ
+        return closed(self.intercept_ + self.slope_ * opened(forecast_NHQ, self.kind_, axis=-1), self.kind_)
+
+
+def bucket_of(horizon: int, n_buckets: int) -> np.ndarray:
+    """Assign horizon steps to buckets of nearly equal size: int64 (H,)."""
+    return np.arange(horizon) * n_buckets // horizon
+
+
+def shifts(forecast_NHQ: np.ndarray, truth_NH: np.ndarray, scale_N: np.ndarray, task: Task) -> np.ndarray:
+    """Full-strength shift of each level in units of the outer quantiles' distance, by horizon bucket: (B, Q), zero for the median.
+
+    B is 4, or 1 where any bucket would hold fewer than 50 scores (or the horizon is shorter than 4).
+    """
+    width_NH = forecast_NHQ[..., -1] - forecast_NHQ[..., 0]
+    usable_NH = np.isfinite(truth_NH) & (width_NH > NARROWEST * scale_N[:, None])
+    score_NHQ = (truth_NH[..., None] - forecast_NHQ) / np.where(usable_NH, width_NH, 1.0)[..., None]
+    bucket_H = bucket_of(task.horizon, BUCKETS if task.horizon >= BUCKETS else 1)
+    if np.bincount(bucket_H, usable_NH.sum(axis=0)).min() < LEAST_SCORES:
+        bucket_H = np.zeros(task.horizon, dtype=int)
+    shifts_BQ = np.zeros((bucket_H[-1] + 1, len(task.quantiles)))
+    for bucket in range(len(shifts_BQ)):
+        scores_CQ = score_NHQ[:, bucket_H == bucket][usable_NH[:, bucket_H == bucket]]
+        for index, level in enumerate(task.quantiles):
+            if level != 0.5 and len(scores_CQ):
+                shifts_BQ[bucket, index] = np.quantile(scores_CQ[:, index], level)
+    return shifts_BQ
+
+
+def platt(log_odds_NH: np.ndarray, truth_NH: np.ndarray) -> tuple[float, float]:
+    """Fit slope and intercept of log-odds to labels by Newton's method, with a unit normal prior around the identity.
+
+    Returns
+    -------
+    slope, within [0, 2], and intercept.
+    """
+    finite_NH = np.isfinite(truth_NH)
+    inputs_CK = np.stack([log_odds_NH[finite_NH], np.ones(finite_NH.sum())], axis=1)
+    label_C = truth_NH[finite_NH]
+    identity = np.array([1.0, 0.0])
+    line = identity
+    for _ in range(NEWTON_STEPS):
+        up_C = 1 / (1 + np.exp(-inputs_CK @ line))
+        gradient = inputs_CK.T @ (up_C - label_C) + line - identity
+        curvature = (inputs_CK * (up_C * (1 - up_C))[:, None]).T @ inputs_CK + np.eye(2)
+        line = line - np.linalg.solve(curvature, gradient)
+    return float(np.clip(line[0], 0, STEEPEST)), float(line[1])

@@ -1,0 +1,71 @@
+"""Whether the smaller loss of one forecast is more than luck."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LEAST_BETS = 4  # independent losses below which nothing is claimed: a t test with fewer than 3 degrees of freedom cannot tell
+ROUNDING = 1e-9  # differences this small against the losses are rounding, not skill
+
+
+@dataclass(frozen=True)
+class Test:
+    """Outcome of a one-sided test of "a has the smaller loss".
+
+    Parameters
+    ----------
+    statistic
+        Below zero when a is better; 0 when nothing could be tested.
+    p_value
+        Probability of a statistic as low as this when both are equally good; 1 when nothing could be tested.
+    n
+        Number of losses compared.
+    mean_difference
+        Mean of loss a minus loss b.
+    """
+
+    __test__ = False  # pytest: not a test case
+
+    statistic: float
+    p_value: float
+    n: int
+    mean_difference: float
+
+
+def diebold_mariano(loss_a_N: np.ndarray, loss_b_N: np.ndarray, horizon: int) -> Test:
+    """Test whether forecast a has the smaller expected loss (Diebold and Mariano 1995, doi:10.1080/07350015.1995.10524599).
+
+    The statistic carries the small-sample correction of Harvey, Leybourne and Newbold (1997, doi:10.1016/S0169-2070(96)00719-4). Two
+    departures keep the size near 5 % where the papers' form rejects a true null in 8 to 12 % of samples (n below 8 horizons): the t
+    distribution has n / horizon - 1 degrees of freedom, the number of losses that do not overlap, in place of n - 1; and the long-run
+    variance is the larger of the rectangular one, which can fall below zero, and Bartlett's. For horizon 1 nothing differs.
+
+    Parameters
+    ----------
+    loss_a_N, loss_b_N
+        Losses at the same origins, oldest first, one step apart.
+    horizon
+        Steps ahead, so that the losses of this many neighbours overlap; 1 for losses that are independent, such as one a series.
+
+    Returns
+    -------
+    the test; with too few or indistinguishable losses its p-value is 1.
+    """
+    difference_N = loss_a_N - loss_b_N
+    n, mean = len(difference_N), float(difference_N.mean()) if len(difference_N) else 0.0
+    if n < LEAST_BETS * horizon or difference_N.std() <= ROUNDING * np.abs(loss_b_N).mean():
+        return Test(0.0, 1.0, n, mean)
+    variance = long_run_variance(difference_N, horizon)
+    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    statistic = mean / np.sqrt(variance / n) * np.sqrt(correction)
+    return Test(float(statistic), float(stats.t.cdf(statistic, n / horizon - 1)), n, mean)
+
+
+def long_run_variance(values_N: np.ndarray, horizon: int) -> float:
+    """Variance of a mean of overlapping values, times n: the larger of the rectangular and the Bartlett estimate with horizon - 1 lags."""
+    centred_N = values_N - values_N.mean()
+    covariance = np.array([centred_N[lag:] @ centred_N[: len(centred_N) - lag] for lag in range(horizon)]) / len(centred_N)
+    rectangular = covariance[0] + 2 * covariance[1:].sum()
+    bartlett = covariance[0] + 2 * ((1 - np.arange(1, horizon) / horizon) * covariance[1:]).sum()
+    return float(max(rectangular, bartlett))

@@ -1,0 +1,139 @@
+"""What the locked test origins say about an ensemble, in one plain sentence."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from statsmodels.stats.proportion import proportion_confint
+
+from ensemble_forecast.evaluate.diebold_mariano import Test, diebold_mariano
+from ensemble_forecast.windows import FEW_SERIES
+
+SKILL, WEAK, NONE = "evidence of skill", "weak evidence", "no evidence of skill"
+NAMES = {"naive": "repeating the last value", "seasonal_naive": "repeating the last season", "base_rate": "always giving the share of rises so far"}
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Losses at N test origins, means over the horizon; origins where one of them is not finite are left out.
+
+    Parameters
+    ----------
+    ensemble
+        float64 (N,).
+    baselines
+        float64 (N,) by name: naive and seasonal_naive, or base_rate for kind ``direction``.
+    series
+        int64 (N,): series of each origin.
+    time
+        int64 (N,): steps since the first test origin, the same number for series at the same time (``test.step - judged_S[test.series]``).
+    """
+
+    ensemble: np.ndarray
+    baselines: dict[str, np.ndarray]
+    series: np.ndarray
+    time: np.ndarray
+
+
+def judge(
+    losses: Losses, horizon: int, *, trials: int, openings: int, hit_rate: float | None = None, coverage: float | None = None, nominal: float = 0.8
+) -> dict[str, Any]:
+    """Judge an ensemble against its baselines.
+
+    Evidence of skill: better than every baseline, each with p < 0.05 after Holm's correction over them (1979). Weak evidence: better than
+    every baseline on average, with p < 0.10 against each or p < 0.05 against one, corrected too. From ``windows.FEW_SERIES`` series on, the
+    series are the sample: each gives one mean loss. Below, time is: the losses of all series at one time give one mean.
+
+    Parameters
+    ----------
+    trials
+        Trials searched before, pruned and failed ones included.
+    openings
+        How often the test origins were looked at, this time included.
+    hit_rate
+        Share of directions called right (kind ``direction``).
+    coverage, nominal
+        Share of the truth inside the central interval, and the share that should be (kind ``quantiles``).
+
+    Returns
+    -------
+    JSON-able dict: ``verdict``, ``sentence``, ``tests`` by baseline, ``independent_bets``, ``origins``, ``trials``, ``openings``, and
+    ``hit_rate`` or ``coverage`` with their 95 % Wilson intervals.
+    """
+    used_N = np.isfinite(losses.ensemble) & np.all([np.isfinite(loss_N) for loss_N in losses.baselines.values()], axis=0)
+    by_series = len(np.unique(losses.series[used_N])) >= FEW_SERIES
+    group_N = (losses.series if by_series else losses.time)[used_N]
+    overlap = 1 if by_series else horizon
+    ensemble_G = _group_means(losses.ensemble[used_N], group_N)
+    baselines_G = {name: _group_means(loss_N[used_N], group_N) for name, loss_N in losses.baselines.items()}
+    tests = {name: diebold_mariano(ensemble_G, baseline_G, overlap) for name, baseline_G in baselines_G.items()}
+    skills = {name: _skill(test, baselines_G[name]) for name, test in tests.items()}
+    corrected = dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
+    bets = len(ensemble_G) // overlap
+    answer: dict[str, Any] = {
+        "verdict": _grade(tests, corrected),
+        "tests": {name: asdict(test) | {"p_holm": corrected[name], "skill_percent": skills[name]} for name, test in tests.items()},
+        "independent_bets": bets,
+        "origins": int(used_N.sum()),
+        "trials": trials,
+        "openings": openings,
+    }
+    if hit_rate is not None:
+        answer["hit_rate"] = {"share": hit_rate, "interval": wilson(hit_rate, bets)}
+    if coverage is not None:
+        answer["coverage"] = {"share": coverage, "interval": wilson(coverage, bets), "nominal": nominal}
+    return answer | {"sentence": _sentence(answer)}
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Correct p-values for their number by Holm's step-down rule; the order is kept."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate([(len(order) - rank) * p_values[position] for rank, position in enumerate(order)])
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected.tolist()
+
+
+def wilson(share: float, n: int) -> list[float]:
+    """Bound a share seen in n independent bets: 95 % interval of Wilson (1927); all of [0, 1] when there was no bet."""
+    return [float(edge) for edge in proportion_confint(share * n, n, method="wilson")] if n else [0.0, 1.0]
+
+
+def _group_means(loss_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
+    """Mean loss of each group, groups in increasing order."""
+    _, position_N, count_G = np.unique(group_N, return_inverse=True, return_counts=True)
+    return np.bincount(position_N, weights=loss_N, minlength=len(count_G)) / count_G
+
+
+def _skill(test: Test, baseline_G: np.ndarray) -> float:
+    """Share of the baseline's loss that the ensemble saves, in percent."""
+    total = float(baseline_G.mean()) if len(baseline_G) else 0.0
+    return -100 * test.mean_difference / total if total > 0 else 0.0
+
+
+def _grade(tests: dict[str, Test], corrected: dict[str, float]) -> str:
+    """Apply the rule of `judge`."""
+    if not all(test.mean_difference < 0 for test in tests.values()):
+        return NONE
+    if max(corrected.values()) < 0.05:
+        return SKILL
+    return WEAK if max(corrected.values()) < 0.10 or min(corrected.values()) < 0.05 else NONE
+
+
+def _sentence(answer: dict[str, Any]) -> str:
+    """Say it so that a newcomer understands it."""
+    against = [_comparison(name, test) for name, test in answer["tests"].items()]
+    text = f"{answer['verdict'].capitalize()}: over {answer['independent_bets']} independent bets its loss is {' and '.join(against)}"
+    if "hit_rate" in answer:
+        low, high = answer["hit_rate"]["interval"]
+        text += f", and it calls {answer['hit_rate']['share']:.0%} of the directions right (95 % interval {low:.0%} to {high:.0%})"
+    if "coverage" in answer:
+        text += f", and its {answer['coverage']['nominal']:.0%} interval holds {answer['coverage']['share']:.0%} of the outcomes"
+    times = "once" if answer["openings"] == 1 else f"{answer['openings']} times, so trust it less each time"
+    return f"{text}; {answer['trials']} trials were searched before, and the test data were opened {times}."
+
+
+def _comparison(name: str, test: dict[str, Any]) -> str:
+    """Phrase one test."""
+    side = "smaller" if test["mean_difference"] < 0 else "larger"
+    return f"{abs(test['skill_percent']):.1f} % {side} than that of {NAMES.get(name, name)} (p = {test['p_holm']:.3f})"

@@ -1,0 +1,68 @@
+"""Seasons: the natural ones of a calendar, those a panel has history for, and the seasonal naive forecast. Reads backwards only."""
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+
+DAY_S, WEEK_S, YEAR_S = 86_400.0, 604_800.0, 31_556_952.0
+CYCLES_OF_HISTORY = 4  # a season nobody asked for must have come round so often in a typical series
+MIN_STEPS = 3  # of history up to and including an origin: fewer give neither a scale nor a shape
+
+
+@lru_cache(maxsize=64)
+def step_seconds(freq: str) -> tuple[float, bool]:
+    """Return the mean length of a step in seconds, and whether all steps are equally long.
+
+    >>> step_seconds("h"), step_seconds("B")[0] / DAY_S, step_seconds("MS")[1]
+    ((3600.0, True), 1.4, False)
+    """
+    stamps = pd.date_range("2001-01-01", periods=26, freq=freq).to_numpy().astype("datetime64[s]").astype(np.int64)
+    gaps = np.diff(stamps)
+    return float(gaps.mean()), bool((gaps == gaps[0]).all())
+
+
+def cycles(freq: str) -> dict[str, int]:
+    """Return how many steps the day, the week and the year take, where that is at least two.
+
+    >>> cycles("h"), cycles("W"), cycles("MS")
+    ({'day': 24, 'week': 168, 'year': 8766}, {'year': 52}, {'year': 12})
+    """
+    seconds, _ = step_seconds(freq)
+    steps = {name: round(cycle / seconds) for name, cycle in (("day", DAY_S), ("week", WEEK_S), ("year", YEAR_S))}
+    return {name: n for name, n in steps.items() if n >= 2}
+
+
+def has_history(panel: Panel, n_steps: int) -> bool:
+    """Whether a cycle came round often enough in a typical series."""
+    return n_steps * CYCLES_OF_HISTORY <= np.median(panel.lengths_S)
+
+
+def seasons_of(panel: Panel, task: Task) -> tuple[int, ...]:
+    """Seasons worth looking back at: the task's own, and the natural ones with enough history; shortest first, never 1."""
+    natural = [n for n in cycles(panel.freq).values() if has_history(panel, n)]
+    return tuple(sorted({n for n in (task.season_length, *natural) if n > 1}))
+
+
+def seasonal_naive(panel: Panel, origins: Origins, horizon: int, season: int) -> np.ndarray:
+    """Repeat the last season; the last value where the history is shorter than that. Season 1 is the naive forecast.
+
+    Returns
+    -------
+    float64 (N, H), in the target's unit.
+    """
+    ahead_H = np.arange(1, horizon + 1)
+    step_NH = origins.step[:, None] + ahead_H - season * -(-ahead_H // season)
+    step_NH = np.where(step_NH >= 0, step_NH, origins.step[:, None])
+    return panel.y_filled[panel.offsets[origins.series, None] + step_NH]
+
+
+def base_forecast(panel: Panel, origins: Origins, task: Task, base: str) -> np.ndarray:
+    """Return what a learner corrects: the base it was handed, else its own ("seasonal_naive" or "last"); float64 NH."""
+    if origins.base_NH is not None:
+        return origins.base_NH
+    return seasonal_naive(panel, origins, task.horizon, task.season_length if base == "seasonal_naive" else 1)

@@ -1,0 +1,309 @@
+"""The front door in Python: a scikit-learn style estimator around search, stack and a saved ensemble."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from ensemble_forecast import forecasts, persist, workflow
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.frames import to_frame, to_panel
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import DECILES
+from ensemble_forecast.deadline import Deadline, seconds
+from ensemble_forecast.ensemble.model import Ensemble
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.contexts import MIN_STEPS
+from ensemble_forecast.overview import leaderboard
+from ensemble_forecast.pipeline import check
+from ensemble_forecast.study import FRAME, open_study, silent, with_features
+
+SEASONS = {"h": 24, "D": 7, "B": 5, "W": 1, "MS": 12, "ME": 12, "M": 12, "QS": 4, "QE": 4, "Q": 4, "YS": 1, "YE": 1, "Y": 1}
+
+
+class EnsembleForecaster(BaseEstimator):
+    """Search, stack and refit forecasters within a time budget, then answer ``predict``.
+
+    Parameters
+    ----------
+    horizon
+        Steps ahead, H.
+    season_length
+        Steps in a season: scales errors and defines the seasonal naive; None: by the calendar (24 hours, 7 days, 12 months, 4 quarters).
+    freq
+        Calendar as a pandas offset alias; None: found in the stamps.
+    target
+        Column to forecast; None: ``y``, then ``close``, then the only numeric column.
+    known, static
+        Columns known ahead, and columns constant within a series; every other numeric column is a past covariate.
+    quantiles
+        Levels to forecast, increasing, 0.5 among them.
+    kind
+        ``"quantiles"``, or ``"direction"``: the probability that the target lies above its last value.
+    transform
+        ``"auto"``, ``"none"``, ``"log"`` or ``"asinh"``.
+    families
+        Learners to search; None: all in the space.
+    space
+        What may vary: a name in ``search_spaces/``, or a path.
+    combiner
+        ``"auto"`` for the contest, or a registered combiner's name.
+    budget
+        Wall-clock limit of `fit`, such as ``"90s"`` or ``"5m"``.
+    workers
+        Processes of one thread each; None: one a core.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for nets.
+    seed
+        Root of every random stream.
+    metric
+        What the search minimises.
+    gaps
+        ``"error"`` refuses missing steps, ``"mask"`` keeps them missing, ``"fill"`` interpolates.
+    runs, name
+        Folder to keep the run in (as ``runs/name``); None: a temporary folder that is removed.
+
+    Attributes
+    ----------
+    leaderboard_ : DataFrame
+        Every candidate with its out-of-fold score; failed ones with their reason.
+
+    Examples
+    --------
+    >>> from sklearn.base import clone
+    >>> clone(EnsembleForecaster(horizon=3, budget="10s")).get_params()["horizon"]
+    3
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        *,
+        season_length: int | None = None,
+        freq: str | None = None,
+        target: str | None = None,
+        known: Sequence[str] = (),
+        static: Sequence[str] = (),
+        quantiles: Sequence[float] = DECILES,
+        kind: str = "quantiles",
+        transform: str = "auto",
+        families: Sequence[str] | None = None,
+        space: str = "default",
+        combiner: str = "auto",
+        budget: str | float = "5m",
+        workers: int | None = None,
+        device: str = "auto",
+        seed: int = 0,
+        metric: str = "sql",
+        gaps: str = "error",
+        runs: str | Path | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.horizon = horizon
+        self.season_length = season_length
+        self.freq = freq
+        self.target = target
+        self.known = known
+        self.static = static
+        self.quantiles = quantiles
+        self.kind = kind
+        self.transform = transform
+        self.families = families
+        self.space = space
+        self.combiner = combiner
+        self.budget = budget
+        self.workers = workers
+        self.device = device
+        self.seed = seed
+        self.metric = metric
+        self.gaps = gaps
+        self.runs = runs
+        self.name = name
+
+    def fit(self, frame: pd.DataFrame, y: None = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+        """Search, stack and refit, starting afresh.
+
+        Parameters
+        ----------
+        frame
+            Long (unique_id, ds, y, covariates) or one wide frame with a DatetimeIndex.
+
+        Raises
+        ------
+        BadInput
+            When the frame or a parameter is not usable as it is.
+        Unfinished
+            When not one candidate finished within the budget.
+        """
+        deadline = Deadline.after(seconds(self.budget))
+        self._forget()
+        if self.runs is not None:
+            return self._fit_in(Path(self.runs), frame, deadline)
+        with tempfile.TemporaryDirectory(prefix="ensemble_forecast_") as folder:
+            return self._fit_in(Path(folder), frame, deadline)
+
+    def predict(self, frame: pd.DataFrame | None = None, origins: Literal["last", "all"] = "last") -> pd.DataFrame:
+        """Forecast the next H steps.
+
+        Parameters
+        ----------
+        frame
+            History, newer or of series never seen, with the columns of `fit`; None: the frame given to `fit` (a loaded model needs one).
+        origins
+            ``"last"``: from the end of each series; ``"all"``: a block for every row with enough history, with the column ``origin``.
+
+        Returns
+        -------
+        DataFrame with unique_id, ds, mean and one column a quantile, in the target's unit; for kind ``direction`` what `predict_proba`
+        gives, and ``label``.
+
+        Raises
+        ------
+        NotFittedError
+            When neither `fit` nor `load` came before.
+        BadInput
+            When the frame lacks a column, or is not usable as it is.
+        """
+        panel, where, forecast_NHQ = self._forecast(frame, origins)
+        if self.kind == "direction":
+            table = forecasts.frame(panel, where, {"p_up": forecast_NHQ[..., 1]}, with_origin=origins == "all")
+            return table.assign(label=np.where(table["p_up"] > 0.5, "up", "down"))
+        levels = tuple(self.quantiles)
+        columns = {"mean": forecasts.quantile_mean(forecast_NHQ, levels)} | {f"{level:g}": forecast_NHQ[..., q] for q, level in enumerate(levels)}
+        return forecasts.frame(panel, where, columns, with_origin=origins == "all")
+
+    def predict_proba(self, frame: pd.DataFrame | None = None, origins: Literal["last", "all"] = "last") -> pd.DataFrame:
+        """Forecast the probability that the target lies above its last value; arguments as in `predict`.
+
+        Returns
+        -------
+        DataFrame with unique_id, ds and p_up in [0, 1]; of a quantile model it is read off the forecast distribution.
+        """
+        panel, where, forecast_NHQ = self._forecast(frame, origins)
+        if self.kind == "direction":
+            up_NH = forecast_NHQ[..., 1]
+        else:
+            up_NH = forecasts.probability_up(forecast_NHQ, panel.y_filled[where.rows(panel)], tuple(self.quantiles))
+        return forecasts.frame(panel, where, {"p_up": up_NH}, with_origin=origins == "all")
+
+    def save(self, folder: str | Path) -> None:
+        """Save the fitted ensemble: arrays and JSON with a hash for every file; `load` executes nothing.
+
+        Raises
+        ------
+        NotFittedError
+            When there is nothing to save.
+        """
+        self._check_fitted()
+        persist.save(Path(folder), self.ensemble_.parts(), self.manifest_)
+
+    def _fit_in(self, runs: Path, frame: pd.DataFrame, deadline: Deadline) -> Self:
+        """Run search and stack in a runs folder."""
+        pipeline = check(
+            {
+                "source": FRAME,
+                "test": 0.0,
+                "season": self.season_length or self._season_by_calendar(frame),
+                "budget": str(self.budget),
+                "families": tuple(self.families or ()),
+                "quantiles": tuple(float(level) for level in self.quantiles),
+            }
+            | {key: getattr(self, key) for key in ("horizon", "freq", "target", "kind", "transform", "space", "seed", "gaps")}
+            | {"known": tuple(self.known), "static": tuple(self.static), "metric": "auto" if self.kind == "direction" else self.metric},
+            "EnsembleForecaster",
+        )
+        study = open_study(self.name or "study", runs, pipeline, frame=frame, fresh=True, log=silent)
+        workflow.fit(study, deadline, combiner=self.combiner, workers=self.workers, device=self.device, anytime=self.runs is not None)
+        self._adopt(*persist.load(study.folder.path / "ensemble"))
+        self.leaderboard_ = pd.DataFrame(leaderboard(study.folder))
+        self.panel_ = study.latest
+        return self
+
+    def _adopt(self, parts: dict[str, Any], manifest: dict[str, Any]) -> None:
+        """Take over a saved ensemble."""
+        self.ensemble_ = Ensemble.from_parts(parts)
+        self.manifest_ = manifest
+        columns = manifest["columns"]
+        self.columns_ = Columns(
+            target=columns["target"],
+            freq=columns["freq"],
+            gaps=manifest["gaps"],
+            **{role: tuple(columns[role]) for role in ("past", "known", "static")},
+        )
+        self.panel_ = None
+
+    def _season_by_calendar(self, frame: pd.DataFrame) -> int:
+        """Default season of the calendar the frame lies on."""
+        columns = Columns(target=self.target, known=tuple(self.known), static=tuple(self.static), gaps=self.gaps)
+        freq = self.freq or to_panel(frame, columns, silent).freq
+        return SEASONS.get(freq.split("-")[0].lstrip("0123456789"), 1)
+
+    def history(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the history that a frame holds as this model reads it: unique_id, ds, y."""
+        self._check_fitted()
+        return to_frame(to_panel(frame, self.columns_, new=True))[["unique_id", "ds", "y"]]
+
+    def _forecast(self, frame: pd.DataFrame | None, origins: str) -> tuple[Panel, Origins, np.ndarray]:
+        """Forecast in arrays: the panel, the origins that could be served, and NHQ."""
+        self._check_fitted()
+        if origins not in ("last", "all"):
+            raise BadInput(f"origins must be 'last' or 'all'; got {origins!r}")
+        if frame is None and self.panel_ is None:
+            raise BadInput("a loaded model holds no data: call predict(frame) with the history to forecast from")
+        panel = self.panel_
+        if frame is not None:
+            panel = with_features(to_panel(frame, self.columns_, new=True), self.manifest_["features"])
+        assert panel is not None
+        where = Origins.ends(panel)
+        if origins == "all":
+            where = Origins.between(np.full(panel.n_series, MIN_STEPS - 1), panel.ends_S)
+        return panel, where, self.ensemble_.predict(panel, where, Deadline.never())
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "ensemble_"):
+            raise NotFittedError("this EnsembleForecaster is not fitted: call fit(frame) first, or ensemble_forecast.load(folder)")
+
+    def _forget(self) -> None:
+        """Drop what an earlier `fit` learnt."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
+
+def load(folder: str | Path, allow: Sequence[str] = ()) -> EnsembleForecaster:
+    """Load a saved ensemble as a fitted forecaster. Nothing in the folder is executed; every file is checked against its hash.
+
+    Parameters
+    ----------
+    folder
+        What `EnsembleForecaster.save` or the verb ``stack`` wrote, such as ``runs/btc/ensemble``.
+    allow
+        Classes of your own that may be constructed, as ``"package.module:Class"``.
+
+    Raises
+    ------
+    BadInput
+        When the folder is not a saved ensemble, was changed after it was written, or is of a newer format.
+    """
+    parts, manifest = persist.load(Path(folder), tuple(allow))
+    task, columns = parts["task"], manifest["columns"]
+    model = EnsembleForecaster(
+        horizon=task.horizon,
+        season_length=task.season_length,
+        quantiles=task.quantiles,
+        kind=task.kind,
+        seed=task.seed,
+        freq=columns["freq"],
+        target=columns["target"],
+        known=tuple(columns["known"]),
+        static=tuple(columns["static"]),
+        gaps=manifest["gaps"],
+        transform=manifest["transform"],
+    )
+    model._adopt(parts, manifest)
+    return model

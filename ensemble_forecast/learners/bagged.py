@@ -1,0 +1,60 @@
+"""Bagging: copies of one learner, each fitted on a block bootstrap of the origins, averaged."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import TooShort
+from ensemble_forecast.learners.base import Learner, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.seeds import derive, generator
+from ensemble_forecast.windows import Roles
+
+
+def block_bootstrap(n: int, block: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw n positions as contiguous blocks with replacement (moving block bootstrap, Kuensch 1989): int64 (n,), sorted."""
+    block = min(block, n)
+    starts = rng.integers(0, n - block + 1, size=-(-n // block))
+    return np.sort((starts[:, None] + np.arange(block)).reshape(-1)[:n])
+
+
+@dataclass(kw_only=True)
+class Bagged(Wrapper):
+    """Average of ``copies`` fits of a member on resampled origins (Breiman 1996, doi:10.1007/BF00058655).
+
+    Departure from the paper: neighbouring origins share most of their context, so whole blocks are drawn. All copies stop early on the
+    same origins; a refit uses the length that the first copy found.
+    """
+
+    family: ClassVar[str] = "bagged"
+    SMOKE: ClassVar[dict[str, Any]] = {"copies": 2, "member": {"family": "ridge", "params": {}}}
+
+    member: Learner
+    copies: int = 8
+
+    def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
+        """Fit every copy; see `Learner.fit`. When time is short there are fewer copies, never fewer than one."""
+        if not len(roles.fit):
+            raise TooShort("bagging needs at least one origin to fit on")
+        self.members_: list[Learner] = []
+        block = max(2 * task.horizon, round(len(roles.fit) ** (1 / 3)))
+        for copy in range(self.copies):
+            if self.members_ and deadline.passed():
+                break
+            drawn = block_bootstrap(len(roles.fit), block, generator(task.seed, "bag", copy))
+            share = deadline.within(deadline.left() / (self.copies - copy))
+            own_task = replace(task, seed=derive(task.seed, "bag", copy))
+            self.members_.append(replace(self.member).fit(panel, Roles(roles.fit.take(drawn), roles.stop), own_task, share))
+        self.stopped_ = {"member": recipe_for_refit(self.members_[0])}
+        self.truncated_ = len(self.members_) < self.copies or any(getattr(member, "truncated_", False) for member in self.members_)
+        return self
+
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
+        """Average the copies' forecasts quantile by quantile; see `Learner.predict`."""
+        check_fitted(self)
+        total_NHQ = sum(member.predict(panel, origins, deadline) for member in self.members_)
+        return np.asarray(total_NHQ) / len(self.members_)

@@ -1,0 +1,159 @@
+"""What a net sees of an origin: the window before it in units of its own noise, gathered by index from flat arrays on the device.
+
+Windows are never materialised. The target is centred on its last value and divided by the window's mean absolute (seasonal) difference, past
+covariates are z-scored within the window, and what this takes away (level, noise, distance of the base) comes back as a few extra inputs.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.features.contexts import scale_at
+
+SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches must not blow up the rest (PANELS.md 10)
+PAST_FLOOR = 0.1  # of the covariate's overall deviation, for the same reason
+LINEAR_WITHIN = 3.0  # units; values beyond are compressed logarithmically
+PADDING_STEPS = 4  # short histories are padded with the mean of their first steps
+
+
+@dataclass(frozen=True)
+class View:
+    """How windows are cut and scaled: settled by `fit`, the same in `predict`.
+
+    Parameters
+    ----------
+    context, season, horizon
+        Steps.
+    past_mean_C, past_std_C
+        Mean and deviation of each past covariate over the rows that were learnt from; empty when none is used.
+    """
+
+    context: int
+    season: int
+    horizon: int
+    past_mean_C: np.ndarray
+    past_std_C: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Inputs of B origins in window units, and what turns outputs back into the target's unit."""
+
+    window_BLC: torch.Tensor  # float32: channel 0 is the target, then the past covariates
+    extras_BE: torch.Tensor  # float32: log noise over level, log noise over scale, base, last covariates
+    unit_B: torch.Tensor  # float64: one window unit in the target's unit
+    base_BH: torch.Tensor  # float64, in the target's unit
+    weight_B: torch.Tensor  # float32: weight in the loss, so that it lies near the scaled metrics
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Flat arrays on a device, and the places of N origins in them."""
+
+    view: View
+    filled: torch.Tensor  # float64 (rows,), missing steps carried forward
+    truth: torch.Tensor  # float64 (rows,), NaN where missing
+    past: torch.Tensor  # float32 (rows, C), standardised over the learnt rows, 0 where missing
+    row_N: torch.Tensor
+    step_N: torch.Tensor
+    left_N: torch.Tensor  # observed steps after the origin
+    padding_N: torch.Tensor
+    scale_N: torch.Tensor
+    base_NH: torch.Tensor | None
+
+    @classmethod
+    def of(cls, panel: Panel, origins: Origins, view: View, place: torch.device) -> Self:
+        """Put the rows that some origins need on a device."""
+        row_N, first_N = origins.rows(panel), panel.offsets[origins.series]
+        low = max(int(row_N.min()) - max(view.context, view.season), 0)
+        rows = slice(low, int(row_N.max()) + view.horizon + 1)
+        head_N4 = first_N[:, None] + np.minimum(np.arange(PADDING_STEPS), origins.step[:, None])
+        past = (panel.past[rows, : len(view.past_mean_C)] - view.past_mean_C) / view.past_std_C
+
+        def put(array: np.ndarray) -> torch.Tensor:
+            return torch.tensor(array, device=place)
+
+        return cls(
+            view=view,
+            filled=put(panel.y_filled[rows]),
+            truth=put(panel.y[rows]),
+            past=put(np.nan_to_num(past, posinf=0.0, neginf=0.0).astype(np.float32)),
+            row_N=put(row_N - low),
+            step_N=put(origins.step),
+            left_N=put(panel.lengths_S[origins.series] - 1 - origins.step),
+            padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
+            scale_N=put(scale_at(panel, origins, view.season)),
+            base_NH=None if origins.base_NH is None else put(origins.base_NH),
+        )
+
+    def __len__(self) -> int:
+        return len(self.row_N)
+
+    @property
+    def place(self) -> torch.device:
+        """Device that holds the arrays."""
+        return self.row_N.device
+
+    @property
+    def n_extras(self) -> int:
+        """Length of the E axis."""
+        return 2 + self.view.horizon + len(self.view.past_mean_C)
+
+    def inputs(self, index_B: torch.Tensor) -> Batch:
+        """Gather and scale the windows of some origins, given by position."""
+        row_BL, inside_BL = self._reach_back(index_B)
+        window_BL = torch.where(inside_BL, self.filled[row_BL], self.padding_N[index_B, None])
+        last_B, scale_B = window_BL[:, -1], self.scale_N[index_B]
+        unit_B = torch.maximum(self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
+        base_BH = self._base(index_B)
+        past_BLC = self.past[row_BL] * inside_BL[..., None]
+        centred_BLC = past_BLC - past_BLC.mean(dim=1, keepdim=True)
+        z_BLC = centred_BLC / centred_BLC.square().mean(dim=1, keepdim=True).sqrt().clamp(min=PAST_FLOOR)
+        target_BL = ((window_BL - last_B[:, None]) / unit_B[:, None]).float()
+        extras = [
+            torch.log(unit_B / (unit_B + window_BL.abs().mean(dim=1)))[:, None].float(),
+            torch.log(unit_B / scale_B)[:, None].float(),
+            compress(((base_BH - last_B[:, None]) / unit_B[:, None]).float()),
+            compress(past_BLC[:, -1]),
+        ]
+        window_BLC = compress(torch.cat([target_BL[..., None], z_BLC], dim=-1))
+        return Batch(window_BLC, torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
+
+    def outcome(self, index_B: torch.Tensor) -> torch.Tensor:
+        """Gather the target after some origins: float64 BH, NaN where it is missing or not yet observed."""
+        ahead_H = torch.arange(1, self.view.horizon + 1, device=self.place)
+        row_BH = (self.row_N[index_B, None] + ahead_H).clamp(max=len(self.truth) - 1)
+        return self.truth[row_BH].masked_fill(ahead_H > self.left_N[index_B, None], torch.nan)
+
+    def last(self, index_B: torch.Tensor) -> torch.Tensor:
+        """Gather the last value of some origins: float64 B."""
+        return self.filled[self.row_N[index_B]]
+
+    def _reach_back(self, index_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of the windows' steps, and whether they lie inside the series."""
+        back_L = torch.arange(1 - self.view.context, 1, device=self.place)
+        return (self.row_N[index_B, None] + back_L).clamp(min=0), self.step_N[index_B, None] + back_L >= 0
+
+    def _noise(self, window_BL: torch.Tensor, inside_BL: torch.Tensor) -> torch.Tensor:
+        """Mean absolute difference within each window, over a season where it holds two of them."""
+        lag = self.view.season if 2 * self.view.season <= self.view.context else 1
+        known = inside_BL[:, :-lag]
+        change = (window_BL[:, lag:] - window_BL[:, :-lag]).abs() * known
+        return change.sum(dim=1) / known.sum(dim=1).clamp(min=1)
+
+    def _base(self, index_B: torch.Tensor) -> torch.Tensor:
+        """Forecast to be corrected: the one that came with the origins, else the seasonal naive (the last value in a first season)."""
+        if self.base_NH is not None:
+            return self.base_NH[index_B]
+        back_H = torch.arange(self.view.horizon, device=self.place) % self.view.season + 1 - self.view.season
+        back_BH = torch.where(self.step_N[index_B, None] + back_H >= 0, back_H, 0)
+        return self.filled[self.row_N[index_B, None] + back_BH]
+
+
+def compress(x: torch.Tensor) -> torch.Tensor:
+    """Keep values within 3 units as they are and compress those beyond logarithmically; smooth to the first order, odd."""
+    size = x.abs()
+    return torch.where(size <= LINEAR_WITHIN, x, x.sign() * (LINEAR_WITHIN + torch.log1p((size - LINEAR_WITHIN).clamp(min=0))))

@@ -1,0 +1,170 @@
+"""The base of all nets: everything but the module itself. A net file holds its fields and its module, nothing else."""
+
+import abc
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import TooShort
+from ensemble_forecast.forecasts import tidy
+from ensemble_forecast.learners.base import Learner, check_fitted
+from ensemble_forecast.learners.deep.inputs import View, Windows
+from ensemble_forecast.learners.deep.losses import loss_for
+from ensemble_forecast.learners.deep.training import Recipe, device, reproducible, train
+from ensemble_forecast.seeds import derive
+from ensemble_forecast.windows import Roles
+
+MIN_STEPS = 3  # of history before an origin: two differences
+PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
+MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
+LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be padding
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of a net's inputs and outputs: (B, context, channels) and (B, extras) to (B, horizon, outputs)."""
+
+    context: int
+    channels: int
+    extras: int
+    horizon: int
+    outputs: int
+
+
+class Anchored(torch.nn.Module):
+    """A net plus a learnt table that starts at climatology: a net whose head starts at zero then starts as the base with honest quantiles."""
+
+    def __init__(self, body: torch.nn.Module, anchor_HQ: torch.Tensor) -> None:
+        super().__init__()
+        self.body = body
+        self.anchor_HQ = torch.nn.Parameter(anchor_HQ)
+
+    def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
+        """Add the table to what the net says: BHQ."""
+        return self.body(window_BLC, extras_BE) + self.anchor_HQ
+
+
+def head(width: int, shapes: Shapes) -> torch.nn.Sequential:
+    """Build the last layer of a net: (B, width) to (B, horizon, outputs), zero at first."""
+    linear = torch.nn.Linear(width, shapes.horizon * shapes.outputs)
+    torch.nn.init.zeros_(linear.weight)
+    torch.nn.init.zeros_(linear.bias)
+    return torch.nn.Sequential(linear, torch.nn.Unflatten(1, (shapes.horizon, shapes.outputs)))
+
+
+@dataclass(kw_only=True)
+class NetLearner(Learner):
+    """A net that corrects the seasonal naive (or a given base) at all horizon steps and quantile levels at once.
+
+    Parameters
+    ----------
+    context
+        Steps the net sees; None chooses by horizon, season and typical length.
+    steps, batch
+        Length of the training, and origins a step.
+    learning_rate, weight_decay, dropout
+        Of AdamW, and of the module.
+    covariates
+        Whether past covariates are seen.
+    """
+
+    group: ClassVar[str] = "deep"
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    uses_past: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
+
+    context: int | None = None
+    steps: int = 1000
+    batch: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    dropout: float = 0.1
+    covariates: bool = True
+
+    @abc.abstractmethod
+    def net(self, shapes: Shapes) -> torch.nn.Module:
+        """Build the module: ``forward(window_BLC, extras_BE)`` gives BHQ; it ends in `head`, so that it gives zeros at first."""
+
+    def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
+        """Train on the fit role, as long as the stop role finds useful or, without one, exactly ``steps`` steps."""
+        fit = _learnable(panel, roles.fit)
+        stop = None if roles.stop is None else _thin(_learnable(panel, roles.stop))
+        if not len(fit):
+            raise TooShort(f"{self.family} needs an origin with {MIN_STEPS} steps before it and a target after it; there is none: give more history")
+        view, loss, place = self._view(panel, fit, task), loss_for(task), device()
+        seed = derive(task.seed, self.family, "training")
+        with reproducible(seed):
+            windows = Windows.of(panel, fit, view, place)
+            shapes = Shapes(view.context, 1 + len(view.past_mean_C), windows.n_extras, task.horizon, loss.n_outputs)
+            net = Anchored(self.net(shapes), loss.climatology(Windows.of(panel, _thin(fit), view, place))).to(place)
+            stop_windows = Windows.of(panel, stop, view, place) if stop is not None and len(stop) else None
+            recipe = Recipe(steps=self.steps, batch=self.batch, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
+            trained = train(net, loss, windows, stop_windows, recipe, seed, deadline)
+        self.task_, self.view_, self.shapes_ = asdict(task), asdict(view), asdict(shapes)
+        self.weights_, self.stopped_, self.truncated_ = trained.weights, {"steps": trained.steps}, trained.truncated
+        self._module: torch.nn.Module | None = None
+        return self
+
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
+        """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""
+        check_fitted(self)
+        task = Task(**{**self.task_, "quantiles": tuple(self.task_["quantiles"])})
+        forecast_NHQ = np.full((len(origins), task.horizon, task.n_outputs), np.nan)
+        served = np.flatnonzero(origins.step >= MIN_STEPS - 1)
+        if len(served):
+            windows = Windows.of(panel, origins.take(served), View(**self.view_), device())
+            forecast_NHQ[served] = self._forecast(windows, task)
+        return tidy(forecast_NHQ, task)
+
+    @torch.inference_mode()
+    def _forecast(self, windows: Windows, task: Task) -> np.ndarray:
+        """Forecast all windows, in batches of one size: the last one is filled up with copies."""
+        loss, module, blocks = loss_for(task), self._rebuilt(windows.place), []
+        with reproducible(0):
+            for first in range(0, len(windows), PREDICT_ROWS):
+                index_B = torch.arange(first, first + PREDICT_ROWS, device=windows.place).clamp(max=len(windows) - 1)
+                batch = windows.inputs(index_B)
+                blocks.append(loss.forecast(module(batch.window_BLC, batch.extras_BE), batch))
+        return torch.cat(blocks)[: len(windows)].cpu().numpy()
+
+    def _rebuilt(self, place: torch.device) -> torch.nn.Module:
+        """Return the module of the learnt weights, built once."""
+        module: torch.nn.Module | None = getattr(self, "_module", None)
+        if module is None:
+            with reproducible(0):
+                module = Anchored(self.net(Shapes(**self.shapes_)), torch.zeros(self.weights_["anchor_HQ"].shape))
+            module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()})
+            self._module = module = module.eval().to(place)
+        return module
+
+    def _view(self, panel: Panel, fit: Origins, task: Task) -> View:
+        """Settle context and covariate scales from the rows up to the last origin of each series that is learnt from."""
+        wanted = self.context or max(2 * task.horizon, 3 * task.season_length, min(4 * task.horizon, 64))
+        lengths = panel.lengths_S[np.unique(fit.series)]
+        context = max(2, min(wanted, int(LONGEST_SHARE * np.median(lengths))))
+        past_FC = panel.past[fit.rows(panel)] if self.covariates else np.empty((len(fit), 0))
+        known_FC = np.isfinite(past_FC)
+        count_C = np.maximum(known_FC.sum(axis=0), 1)
+        mean_C = np.where(known_FC, past_FC, 0.0).sum(axis=0) / count_C
+        std_C = np.sqrt((np.where(known_FC, past_FC - mean_C, 0.0) ** 2).sum(axis=0) / count_C)
+        return View(context, task.season_length, task.horizon, mean_C, np.where(std_C > 0, std_C, 1.0))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the module out: it is rebuilt from the weights."""
+        return {name: value for name, value in vars(self).items() if name != "_module"}
+
+
+def _learnable(panel: Panel, origins: Origins) -> Origins:
+    """Keep the origins with enough history and an observed step after them."""
+    return origins.take((origins.step >= MIN_STEPS - 1) & (origins.step < panel.ends_S[origins.series]))
+
+
+def _thin(origins: Origins) -> Origins:
+    """Keep evenly spaced origins where there are very many."""
+    return origins.take(np.unique(np.linspace(0, len(origins) - 1, MOST_EVALUATED).astype(int))) if len(origins) > MOST_EVALUATED else origins

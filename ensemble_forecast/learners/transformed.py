@@ -1,0 +1,81 @@
+"""A learner that forecasts a monotone transform of the target; its quantiles are mapped back exactly."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.base import Learner, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.windows import Roles
+
+FLOOR_SHARE = 0.01  # of the mean size so far: what a zero counts as under the logarithm (PANELS: keeps log models sane on small values)
+LARGEST_EXPONENT = 80.0  # exp stays finite
+
+
+def running_floor(panel: Panel) -> np.ndarray:
+    """Smallest value the logarithm accepts at each row: a share of the series' mean absolute value up to that row."""
+    floor = np.empty(len(panel.y))
+    for begin, end in zip(panel.offsets[:-1], panel.offsets[1:], strict=True):
+        size = np.abs(panel.y_filled[begin:end])
+        floor[begin:end] = FLOOR_SHARE * np.cumsum(size) / np.arange(1, end - begin + 1)
+    return np.maximum(floor, 1e-12)
+
+
+@dataclass(kw_only=True)
+class Transformed(Wrapper):
+    """Forecast ``log`` or ``asinh`` of the target with any learner.
+
+    Both are increasing in y[t+h], so the q-quantile of the transform is the transform of the q-quantile and nothing is lost on the way
+    back. ``log`` together with a learner that forecasts changes is the log return log(y[t+h] / y[t]). ``asinh`` takes any sign; it is
+    scaled by the typical size of the target seen in `fit`.
+    """
+
+    family: ClassVar[str] = "transformed"
+    SMOKE: ClassVar[dict[str, Any]] = {"transform": "log", "member": {"family": "ridge", "params": {}}}
+
+    transform: str
+    member: Learner
+
+    def __post_init__(self) -> None:
+        if self.transform not in TRANSFORMS:
+            raise BadInput(f"transform must be one of {', '.join(TRANSFORMS)}; got {self.transform!r}")
+
+    def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
+        """Fit the member on the transformed target; see `Learner.fit`."""
+        sizes = np.abs(panel.y[np.isfinite(panel.y) & (panel.y != 0)])
+        self.scale_ = float(np.median(sizes)) if len(sizes) else 1.0
+        self.kind_ = task.kind
+        roles = Roles(self._origins(roles.fit), None if roles.stop is None else self._origins(roles.stop))
+        self.member_ = replace(self.member).fit(self._panel(panel), roles, task, deadline)
+        self.stopped_ = {"member": recipe_for_refit(self.member_)}
+        self.truncated_ = bool(getattr(self.member_, "truncated_", False))
+        return self
+
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
+        """Forecast in the target's unit; see `Learner.predict`."""
+        check_fitted(self)
+        forecast_NHQ = self.member_.predict(self._panel(panel), self._origins(origins), deadline)
+        return forecast_NHQ if self.kind_ == "direction" else TRANSFORMS[self.transform][1](forecast_NHQ, self.scale_)
+
+    def _panel(self, panel: Panel) -> Panel:
+        floored = np.maximum(panel.y, running_floor(panel)) if self.transform == "log" else panel.y
+        return replace(panel, y=TRANSFORMS[self.transform][0](floored, self.scale_))
+
+    def _origins(self, origins: Origins) -> Origins:
+        if origins.base_NH is None:
+            return origins
+        base_NH = np.maximum(origins.base_NH, 1e-12) if self.transform == "log" else origins.base_NH
+        return replace(origins, base_NH=TRANSFORMS[self.transform][0](base_NH, self.scale_))
+
+
+Map = Callable[[np.ndarray, float], np.ndarray]
+TRANSFORMS: dict[str, tuple[Map, Map]] = {  # name: (apply, invert), both of (values, scale)
+    "log": (lambda y, scale: np.log(y / scale), lambda z, scale: np.exp(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) * scale),
+    "asinh": (lambda y, scale: np.arcsinh(y / scale), lambda z, scale: np.sinh(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) * scale),
+}

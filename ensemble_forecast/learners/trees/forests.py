@@ -1,0 +1,187 @@
+"""Random forests and extremely randomised trees with quantiles: grown by scikit-learn, kept and walked as plain arrays."""
+
+import abc
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+from ensemble_forecast.data.origins import Origins, outcome
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.tabular import Layout
+from ensemble_forecast.forecasts import normalise, tidy
+from ensemble_forecast.learners.base import Learner, check_fitted
+from ensemble_forecast.learners.residuals import sample
+from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
+from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, blocks_of, full_grid, training_rows
+from ensemble_forecast.metrics import cross_entropy
+from ensemble_forecast.seeds import derive
+from ensemble_forecast.windows import Roles
+
+CHUNK = 10  # trees between two looks at the clock
+MOST_LEAVES = 250_000  # of all trees together: about 15 MB as arrays
+STOP_ROWS = 10_000
+CONFIDENCES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+DEFAULT_CONFIDENCE = 0.5  # where there is no stop role to choose by
+
+
+@dataclass(kw_only=True)
+class Forest(Learner):
+    """What both kinds of forest share: scaled features, a base to correct, leaves that hold quantiles or class shares.
+
+    A quantile of the forecast is the mean over trees of that quantile of the training targets in the leaf: a cheap relative of quantile
+    regression forests (Meinshausen 2006), which pool the targets of all leaves instead. Leaf tables stay small and need no training data.
+
+    Parameters
+    ----------
+    min_leaf
+        Fewest training rows in a leaf, times the rows an origin gives; raised where the forest would outgrow its memory.
+    max_features
+        Share of the features tried at each split.
+    rows
+        Most training rows, sampled evenly over series, time and horizon.
+    confidence
+        Kind ``direction`` only: how much of its deviation from the base rate is believed; None: chosen on the stop role.
+    """
+
+    group: ClassVar[str] = "trees"
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    uses_past: ClassVar[bool] = True
+    uses_known: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
+    SMOKE: ClassVar[dict[str, Any]] = {"trees": 5, "rows": 1000}
+
+    trees: int = 100
+    depth: int | None = None
+    min_leaf: int = 10
+    max_features: float = 0.4
+    rows: int = 20_000
+    base: str = "seasonal_naive"
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.base not in BASES:
+            raise BadInput(f"base must be one of {BASES}; got {self.base!r}")
+
+    @abc.abstractmethod
+    def _grower(self, settings: dict[str, Any]) -> Any:
+        """Construct scikit-learn's forest."""
+
+    def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
+        """Grow the trees; see `Learner.fit`."""
+        layout = Layout.of(panel, task)
+        self.task_, self.layout_ = asdict(task), asdict(layout)
+        self.stopped_: dict[str, float] = {}
+        rows = training_rows(panel, roles.fit, task, layout, self.base, self.rows, self.family)
+        x_RF = np.nan_to_num(rows.x_RF)
+        self.nodes_ = flatten(self._grow(x_RF, rows, len(roles.fit), task, deadline))
+        leaf_RT = leaves_of(self.nodes_, x_RF)
+        self.leaves_ = self._leaf_table(leaf_RT, rows, task)
+        if task.kind == "direction":
+            self.rate_ = np.array([_base_rate(rows, ahead, task.horizon) for ahead in range(1, task.horizon + 1)])
+            self.confidence_ = DEFAULT_CONFIDENCE if self.confidence is None else self.confidence
+            if self.confidence is None and roles.stop is not None:
+                self.confidence_ = self._choose_confidence(panel, roles.stop, task, layout)
+                self.stopped_ = {"confidence": self.confidence_}
+        return self
+
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
+        """Forecast from each origin; see `Learner.predict`."""
+        check_fitted(self)
+        task, layout = Task(**self.task_), Layout(**self.layout_)
+        forecast_NHQ = np.full((len(origins), task.horizon, task.n_outputs), np.nan)
+        for block in blocks_of(origins, task.horizon):
+            grid = full_grid(panel, origins.take(block), task, layout, self.base)
+            output_NHQ = self._output(grid)
+            if task.kind == "direction":
+                forecast_NHQ[block] = _shrink(output_NHQ, self.rate_, self.confidence_)
+            else:
+                forecast_NHQ[block] = grid.base_NH[..., None] + grid.scale_N[:, None, None] * output_NHQ
+            forecast_NHQ[block][~grid.served_N] = np.nan
+        return tidy(forecast_NHQ, task)
+
+    def _grow(self, x_RF: np.ndarray, rows: Rows, n_origins: int, task: Task, deadline: Deadline) -> list[Any]:
+        """Grow trees chunk by chunk until there are enough or the time is over."""
+        copies = max(1.0, len(x_RF) / n_origins)  # targets H steps ahead overlap H-fold: more than one row an origin adds nothing new
+        settings = {
+            "n_estimators": 0,
+            "max_depth": self.depth,
+            "min_samples_leaf": max(round(self.min_leaf * copies), -(-len(x_RF) * self.trees // MOST_LEAVES)),
+            "max_features": self.max_features,
+            "random_state": derive(task.seed, self.family),
+            "n_jobs": 1,
+            "warm_start": True,
+        }
+        forest = self._grower(settings)
+        while forest.n_estimators < self.trees and not (forest.n_estimators and deadline.passed()):
+            forest.set_params(n_estimators=min(forest.n_estimators + CHUNK, self.trees))
+            forest.fit(x_RF, rows.target_R, sample_weight=rows.weight_R)
+        self.truncated_ = forest.n_estimators < self.trees
+        return list(forest.estimators_)
+
+    def _leaf_table(self, leaf_RT: np.ndarray, rows: Rows, task: Task) -> np.ndarray:
+        """Quantiles, or shares of (down, up), of the training targets in each leaf: float32 (leaves, Q)."""
+        n_leaves = int((self.nodes_["feature"] < 0).sum())
+        table_LQ = np.empty((n_leaves, task.n_outputs), dtype=np.float32)
+        is_leaf = self.nodes_["feature"] < 0
+        first_T = (np.cumsum(is_leaf) - is_leaf)[self.nodes_["roots"]]
+        for tree, (first, end) in enumerate(zip(first_T, [*first_T[1:], n_leaves], strict=True)):
+            leaf_R = leaf_RT[:, tree] - first
+            if task.kind == "direction":
+                up_L = np.bincount(leaf_R, rows.target_R, minlength=end - first) / np.bincount(leaf_R, minlength=end - first)
+                table_LQ[first:end] = np.stack([1 - up_L, up_L], axis=1)
+            else:
+                table_LQ[first:end] = leaf_quantiles(leaf_R, rows.target_R, end - first, task.quantiles)
+        return table_LQ
+
+    def _output(self, grid: Grid) -> np.ndarray:
+        """Mean leaf entry of every horizon step: (N, H, Q)."""
+        leaf_RT = leaves_of(self.nodes_, np.nan_to_num(grid.x_RF))
+        return average(self.leaves_, leaf_RT).reshape(*grid.base_NH.shape, -1)
+
+    def _choose_confidence(self, panel: Panel, origins: Origins, task: Task, layout: Layout) -> float:
+        """Choose how much of a deviation from the base rate the stop role bears out."""
+        origins = sample(origins, max(STOP_ROWS // task.horizon, 1), derive(task.seed, self.family, "stop"))
+        grid = full_grid(panel, origins, task, layout, self.base)
+        output_NHQ, label_NH = self._output(grid), outcome(panel, origins, task)
+        label_NH[~grid.served_N] = np.nan
+        if not np.isfinite(label_NH).any():
+            return DEFAULT_CONFIDENCE
+        losses = [np.nanmean(cross_entropy(label_NH, _shrink(output_NHQ, self.rate_, confidence))) for confidence in CONFIDENCES]
+        return CONFIDENCES[int(np.argmin(losses))]
+
+
+@dataclass(kw_only=True)
+class RandomForest(Forest):
+    """Bootstrapped trees with the best splits of a random subset of features (Breiman 2001, doi:10.1023/A:1010933404324)."""
+
+    family: ClassVar[str] = "random_forest"
+
+    def _grower(self, settings: dict[str, Any]) -> Any:
+        return RandomForestRegressor(**settings, max_samples=0.6)  # METHODS.md D.2: faster, and less alike
+
+
+@dataclass(kw_only=True)
+class ExtraTrees(Forest):
+    """Trees with random cut points, on all rows (Geurts, Ernst and Wehenkel 2006, doi:10.1007/s10994-006-6226-1)."""
+
+    family: ClassVar[str] = "extra_trees"
+
+    def _grower(self, settings: dict[str, Any]) -> Any:
+        return ExtraTreesRegressor(**settings)
+
+
+def _base_rate(rows: Rows, ahead: int, horizon: int) -> float:
+    """Share of up among the training rows of a horizon step, or of all rows where it has none."""
+    own = rows.target_R[rows.ahead_R == ahead] if horizon > 1 else rows.target_R
+    return float(own.mean() if len(own) else rows.target_R.mean())
+
+
+def _shrink(share_NHQ: np.ndarray, rate_H: np.ndarray, confidence: float) -> np.ndarray:
+    """Pull class shares towards the base rates of their horizon steps."""
+    rate_HQ = np.stack([1 - rate_H, rate_H], axis=1)
+    return normalise(rate_HQ + confidence * (share_NHQ - rate_HQ))

@@ -1,0 +1,201 @@
+"""What to run: ``pipelines/<study>.toml``, read, checked, and written for data of one's own."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ensemble_forecast import atomic
+from ensemble_forecast.data.task import DECILES, Task
+from ensemble_forecast.deadline import seconds
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.base import Config
+from ensemble_forecast.registry import METRICS, SOURCES, did_you_mean
+
+PACKAGE = Path(__file__).parent
+MAY_CHANGE = {"budget", "families", "space", "trials"}  # between two calls of one study; anything else makes another study
+
+COMMENTS = {
+    "source": "a registered source (python -m ensemble_forecast list sources), or the path of a CSV or parquet file",
+    "target": "column to forecast; without it: y, then close, then the only numeric column",
+    "freq": "calendar as a pandas offset alias (D, h, W, MS ...); without it: found in the stamps",
+    "gaps": "error: refuse missing steps; mask: keep them missing, never scored; fill: interpolate",
+    "known": "columns known ahead, such as holidays and prices already set",
+    "features": "feature sets to add (python -m ensemble_forecast list features)",
+    "horizon": "steps ahead",
+    "season": "steps in a season: scales errors and defines the seasonal naive",
+    "kind": "quantiles, or direction: the probability that the target lies above its last value",
+    "transform": "auto: the search may try the logarithm where the target is positive; or none, log, asinh for all",
+    "metric": "what the search minimises: sql, wql, mase, smape, rmse; log_loss or brier for direction",
+    "test": "share of the newest rows that is locked away for `evaluate`",
+    "budget": "seconds of search in total, over all calls",
+    "families": "learners to search; without it: all in the space",
+    "space": "what may vary: a name in search_spaces/, or a path",
+    "seed": "root of every random stream",
+}
+
+
+class Pipeline(BaseModel):
+    """A pipeline, validated once, at birth; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    target: str | None = None
+    freq: str | None = None
+    gaps: Literal["error", "mask", "fill"] = "error"
+    known: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    features: tuple[str, ...] = ("candles",)
+    horizon: int = Field(ge=1)
+    season: int = Field(default=1, ge=1)
+    kind: Literal["quantiles", "direction"] = "quantiles"
+    quantiles: tuple[float, ...] = DECILES
+    transform: Literal["auto", "none", "log", "asinh"] = "auto"
+    metric: str = "auto"
+    test: float = Field(default=0.2, ge=0, lt=0.9)
+    windows: int | None = Field(default=None, ge=1, le=50)
+    budget: str = "2m"
+    families: tuple[str, ...] = ()
+    space: str = "default"
+    seed: int = 0
+    trials: tuple[Config, ...] = ()
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _budget_is_a_duration(cls, value: Any) -> str:
+        seconds(value)
+        return str(value)
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_registered(cls, value: str) -> str:
+        if value not in {"auto", *METRICS}:
+            raise ValueError(f"unknown metric {value!r}; {did_you_mean(value, list(METRICS))}")
+        return value
+
+    @property
+    def task(self) -> Task:
+        """The forecasting task."""
+        return Task(horizon=self.horizon, season_length=self.season, quantiles=self.quantiles, kind=self.kind, seed=self.seed)
+
+    @property
+    def score_name(self) -> str:
+        """Registered metric the search minimises."""
+        if self.metric != "auto":
+            return self.metric
+        return "log_loss" if self.kind == "direction" else "sql"
+
+
+def find(name: str, folder: str, suffix: str = ".toml") -> Path:
+    """Find a TOML file by name: in the working directory, then in the copy shipped with the package; a path works too.
+
+    Raises
+    ------
+    BadInput
+        When there is none; the message offers the nearest name.
+    """
+    if name.endswith(suffix) or "/" in name:
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise BadInput(f"no file at {path}")
+    places = [root / folder for root in (Path.cwd(), PACKAGE, PACKAGE.parent)]
+    for place in places:
+        if (place / f"{name}{suffix}").is_file():
+            return place / f"{name}{suffix}"
+    names = sorted({path.stem for place in places for path in place.glob(f"*{suffix}")})
+    raise BadInput(f"no {folder}/{name}{suffix} here or in the package; {did_you_mean(name, names)}")
+
+
+def names(folder: str) -> dict[str, Path]:
+    """Name every TOML file that `find` would find in a folder."""
+    found: dict[str, Path] = {}
+    for root in (PACKAGE.parent, PACKAGE, Path.cwd()):
+        found |= {path.stem: path for path in sorted((root / folder).glob("*.toml"))}
+    return found
+
+
+def parse_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    BadInput
+        When it is not valid TOML; the message says where.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid TOML: {error}") from error
+
+
+def read(path: Path) -> Pipeline:
+    """Read and check a pipeline.
+
+    Raises
+    ------
+    BadInput
+        When a key is unknown, missing, or has an impossible value.
+    """
+    table = parse_toml(path)
+    table.pop("resolved", None)
+    return check(table, str(path))
+
+
+def check(table: dict[str, Any], where: str) -> Pipeline:
+    """Validate the content of a pipeline; every complaint names the key and the way out."""
+    try:
+        pipeline = Pipeline(**table)
+    except ValidationError as error:
+        complaints = []
+        for detail in error.errors():
+            key = ".".join(map(str, detail["loc"]))
+            if detail["type"] == "extra_forbidden":
+                complaints.append(f"unknown key {key!r}; {did_you_mean(key, list(Pipeline.model_fields))}")
+            else:
+                complaints.append(
+                    f"{key}: {detail['msg'].removeprefix('Value error, ')}" + (f" (got {detail['input']!r})" if detail["type"] != "missing" else "")
+                )
+        raise BadInput(f"{where}: " + "; ".join(complaints)) from error
+    _ = pipeline.task  # refuses impossible quantiles and kinds at the door
+    return pipeline
+
+
+def changes(old: Pipeline, new: Pipeline) -> list[str]:
+    """Say which settings differ that a study cannot change once it has begun."""
+    before, after = old.model_dump(), new.model_dump()
+    return [f"{key} was {before[key]!r}, now {after[key]!r}" for key in before if key not in MAY_CHANGE and before[key] != after[key]]
+
+
+def to_toml(pipeline: Pipeline, resolved: dict[str, Any] | None = None) -> str:
+    """Write a pipeline as commented TOML; ``resolved`` adds what a run found out (versions, the hash of the data)."""
+    document = tomlkit.document()
+    for key, value in pipeline.model_dump(mode="json", exclude_none=True).items():
+        if value in ([], ()) and key != "features":
+            continue
+        if key == "trials":
+            tables = tomlkit.aot()
+            for trial in value:
+                tables.append(tomlkit.item(trial))
+            document.append(key, tables)
+            continue
+        item = tomlkit.item(value)
+        if key in COMMENTS:
+            item.comment(COMMENTS[key])
+        document.append(key, item)
+    if resolved:
+        document.append("resolved", tomlkit.item(resolved))
+    return tomlkit.dumps(document)
+
+
+def write(pipeline: Pipeline, path: Path, resolved: dict[str, Any] | None = None) -> None:
+    """Write a pipeline to a file, atomically."""
+    atomic.write_text(path, to_toml(pipeline, resolved))
+
+
+def is_source(name: str) -> bool:
+    """Whether a pipeline's source is a registered one rather than a path."""
+    return name in SOURCES

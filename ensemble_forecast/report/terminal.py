@@ -1,0 +1,174 @@
+"""What a terminal shows: progress and logs on standard error, results on standard output."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+Event = dict[str, Any]
+
+
+def say(text: str) -> None:
+    """Print a line of result."""
+    out.print(text, markup=False)
+
+
+def logger(quiet: bool) -> Callable[[str], None]:
+    """Return a function that logs a line, or drops it."""
+    return (lambda _: None) if quiet else (lambda text: err.print(text, markup=False, style="dim"))
+
+
+@contextmanager
+def progress(title: str, quiet: bool) -> Iterator[Callable[[Event], None]]:
+    """Show a bar with time left, trials done, the best score so far and the families that run; without a terminal, a line now and then."""
+    if quiet:
+        yield lambda _: None
+        return
+    if not err.is_terminal:
+        yield _sparse_lines(title)
+        return
+    bar = Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[left]} left"),
+        TextColumn("{task.fields[facts]}"),
+        console=err,
+        transient=True,
+    )
+    task = bar.add_task(title, total=None, left="", facts="")
+    begun = time.monotonic()
+
+    def show(event: Event) -> None:
+        passed = time.monotonic() - begun
+        bar.update(task, completed=passed, total=passed + event["left_s"], left=_clock(event["left_s"]), facts=_facts(event))
+
+    with bar:
+        yield show
+
+
+def _sparse_lines(title: str) -> Callable[[Event], None]:
+    """Log a progress line at most every ten seconds: for files and pipes."""
+    last = [time.monotonic()]
+
+    def show(event: Event) -> None:
+        if time.monotonic() - last[0] >= 10:
+            last[0] = time.monotonic()
+            err.print(f"{title}: {_clock(event['left_s'])} left, {_facts(event)}", markup=False)
+
+    return show
+
+
+def _facts(event: Event) -> str:
+    best = "" if event.get("best") is None else f", best {event['best']:.4f} ({event['best_family']})"
+    running = f", running {', '.join(event['running'])}" if event.get("running") else ""
+    return f"{event['done']} trials{best}{running}"
+
+
+def _clock(duration_s: float) -> str:
+    return f"{int(duration_s) // 60}:{int(duration_s) % 60:02d}"
+
+
+def print_leaderboard(board: list[Event], metric: str, rows: int = 15) -> None:
+    """Print the best candidates, every baseline, and how many failed."""
+    table = Table(title=f"Leaderboard (out of fold, {metric}: smaller is better)", title_justify="left", box=None)
+    for name in ("rank", "candidate", metric, "vs seasonal naive", "seconds", ""):
+        table.add_column(name, justify="left" if name in ("candidate", "") else "right")
+    finished = [row for row in board if row["state"] == "finished"]
+    for row in finished:
+        if row["rank"] <= rows or row["baseline"]:
+            skill = "" if row["skill"] is None else f"{row['skill']:+.1%}"
+            table.add_row(str(row["rank"]), row["id"], f"{row['value']:.4f}", skill, f"{row['seconds']:.1f}", "baseline" if row["baseline"] else "")
+    out.print(table)
+    others = [row for row in board if row["state"] != "finished"]
+    counts = {state: sum(row["state"] == state for row in others) for state in ("pruned", "failed", "stale")}
+    say(f"{len(finished)} finished, " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for row in [row for row in others if row["state"] == "failed"][:5]:
+        say(f"  failed: {row['id']}: {row['reason']}")
+
+
+def print_contest(summary: Event) -> None:
+    """Print how the combiners did on the later windows, and who is in the ensemble."""
+    table = Table(title="Contest of combiners (later windows; the average wins ties)", title_justify="left", box=None)
+    for name in ("combiner", "loss", "gain over average", "standard error", ""):
+        table.add_column(name, justify="left" if name in ("combiner", "") else "right")
+    for row in summary["contest"]:
+        note = "chosen" if row["combiner"] == summary["combiner"] else ""
+        table.add_row(row["combiner"], f"{row['loss']:.4f}", f"{row['gain']:+.4f}", f"{row['standard_error']:.4f}", note)
+    if summary["contest"]:
+        out.print(table)
+    members = Table(title="Members", title_justify="left", box=None)
+    for name in ("candidate", "weight"):
+        members.add_column(name, justify="left" if name == "candidate" else "right")
+    for member in summary["members"]:
+        members.add_row(member["id"], f"{member['weight']:.3f}")
+    out.print(members)
+    for line in summary["notes"]:
+        say(line)
+
+
+def print_table(table: pd.DataFrame, rows: int = 40) -> None:
+    """Print a forecast."""
+    say(table.head(rows).to_string(index=False, float_format=lambda value: f"{value:.6g}"))
+    if len(table) > rows:
+        say(f"... {len(table) - rows} more rows; --out FILE writes all")
+
+
+def print_verdict(verdict: Event) -> None:
+    """Print the verdict, sentence first."""
+    out.print(f"[bold]{verdict['verdict']}[/bold]")
+    say(verdict["sentence"])
+
+
+def print_status(status: Event) -> None:
+    """Print the state of a study."""
+    out.print(_status_view(status))
+
+
+def watch(read: Callable[[], Event]) -> None:
+    """Refresh the state of a study until interrupted."""
+    with Live(_status_view(read()), console=out, refresh_per_second=1) as live:
+        while True:
+            time.sleep(2)
+            live.update(_status_view(read()))
+
+
+def _status_view(status: Event) -> Group:
+    """Lay out the state of a study."""
+    table = Table(box=None)
+    for name in ("family", "finished", "pruned", "failed", "stale", "best", "seconds"):
+        table.add_column(name, justify="left" if name == "family" else "right")
+    for row in status["families"]:
+        best = "" if row["best"] is None else f"{row['best']:.4f}"
+        table.add_row(row["family"], *(str(row[state]) for state in ("finished", "pruned", "failed", "stale")), best, f"{row['seconds']:.0f}")
+    running = "running now" if status["running"] else "not running"
+    head = (
+        f"study {status['study']}: {status['finished']} trials finished, {_clock(status['spent_s'])} of {_clock(status['budget_s'])} spent, {running}"
+    )
+    return Group(head, table, f"ensemble: {status['ensemble'] or 'not built yet'}; verdict: {status['verdict'] or 'not opened yet'}")
+
+
+def print_doctor(report: Event) -> None:
+    """Print every problem with its place and its mend."""
+    for problem in report["problems"]:
+        say(problem)
+    for change in report["changes"]:
+        say(f"fixed: {change}")
+    say(report["sentence"])
+
+
+def print_entries(entries: list[dict[str, str]]) -> None:
+    """Print names and what they are."""
+    table = Table(box=None, show_header=False)
+    for entry in entries:
+        table.add_row(entry["name"], entry["summary"])
+    out.print(table)

@@ -1,0 +1,362 @@
+"""The search: portfolio first, then what gains most in a second, until the deadline; every trial that ends is on disk."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.learners.base import Config
+from ensemble_forecast.registry import NETS
+from ensemble_forecast.search import allocation, pruning
+from ensemble_forecast.search.due import Due, Entry
+from ensemble_forecast.search.history import BUDGET_ENDED, History, blank_line
+from ensemble_forecast.search.journal import FamilyStudy, open_storage
+from ensemble_forecast.search.pool import Pool, default_workers
+from ensemble_forecast.search.protocol import Message
+from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Params, Space, canonical, config_of
+from ensemble_forecast.store import Line, RunFolder, explaining_full_disk, now
+
+LIMIT_SHARE = 0.3  # of the search's time, for one trial: one slow configuration must not eat the budget
+SHORTEST_LIMIT_S = 10.0
+COMMIT_SHARE = 0.9  # of the time left, for training: what a deadline truncates still has to be scored and written
+GRACE_S = 5.0  # beyond its limit, before a trial that does not look at its deadline is killed
+TICK_S = 0.5
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a search ended: counts over the whole study, and whether anything was left to do."""
+
+    finished: int
+    pruned: int
+    failed: int
+    stale: int
+    new: int
+    best: Line | None
+    nothing_left: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial that runs now."""
+
+    id: str
+    family: str
+    params: Params
+    number: int
+    started: str
+    portfolio: bool
+    limit_s: float | None
+    retry_of: str | None
+
+
+def search(
+    run_folder: RunFolder,
+    panel: Panel,
+    task: Task,
+    plan_spec: dict[str, Any],
+    space: Space,
+    families: Sequence[str] = (),
+    *,
+    deadline: Deadline,
+    n_trials: int | None = None,
+    trials: Sequence[Config] | None = None,
+    transforms: Sequence[str] = TRANSFORMS,
+    n_workers: int | None = None,
+    device: str = "auto",
+    metric: str = "sql",
+    pool: Pool | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Summary:
+    """Run or continue the search of a study.
+
+    Parameters
+    ----------
+    families
+        Names to search; without any, all tables of the space whose learners serve the task's kind.
+    n_trials
+        Ended trials of the study in total, over all calls.
+    trials
+        Configs to run, in order, instead of a search.
+    transforms
+        Transforms that the data allow (see `Space.under`).
+    pool
+        Workers to use and leave running; without it, ``n_workers`` are started and ended here.
+    on_event
+        Called on every start, end and tick with ``event``, ``left_s``, ``done``, ``best``, ``best_id``, ``best_family``, ``running`` (families), and
+        the ledger's ``line`` at an end.
+
+    Raises
+    ------
+    BadInput
+        When the space does not fit, or another driver holds the run.
+    Unfinished
+        When the disk is full, or not a single trial of the study has finished.
+    KeyboardInterrupt
+        Passed on; what ran is written as stale and due again.
+    """
+    with run_folder.lock():
+        stated = partial(_Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric)
+        if pool is not None:
+            return stated(pool).run()
+        with Pool(n_workers or default_workers(), run_folder, panel, task, plan_spec, metric=metric, device=device) as own:
+            return stated(own).run()
+
+
+class _Search:
+    """One call of `search`: what is due, what runs, what has ended."""
+
+    def __init__(
+        self,
+        run_folder: RunFolder,
+        task: Task,
+        space: Space,
+        deadline: Deadline,
+        on_event: Callable[[Event], None] | None,
+        families: Sequence[str],
+        n_trials: int | None,
+        trials: Sequence[Config] | None,
+        transforms: Sequence[str],
+        metric: str,
+        pool: Pool,
+    ) -> None:
+        self.run_folder, self.pool, self.deadline, self.on_event = run_folder, pool, deadline, on_event
+        self.kind, self.transforms, self.metric = task.kind, transforms, metric
+        self.n_trials, self.is_fixed = n_trials, trials is not None
+        self.limit_s = max(LIMIT_SHARE * deadline.left(), SHORTEST_LIMIT_S)
+        self.history = History(run_folder)
+        self.new = 0
+        self.opened: set[str] = set()
+        self.opening: dict[str, str] = {}  # families by job
+        self.exhausted: set[str] = set()
+        self.jobs: dict[str, Job] = {}
+        self.space = space.under(transforms).only(families) if trials is None else _space_of(trials)
+        with explaining_full_disk(run_folder.path):
+            self._open_studies(run_folder, task)
+        self.due = Due(self.history)
+        if trials is None:
+            self.due.add_cut_off(self.space.tables)
+            for position, family in enumerate(self.space.families):
+                self.due.add_family(family, position)
+        else:
+            self.due.add_list((trial["family"], trial["params"]) for trial in trials)
+
+    def run(self) -> Summary:
+        """Keep the workers busy until the deadline, or until nothing is left."""
+        nothing_left = False
+        try:
+            while not self.deadline.passed():
+                for device in self.pool.idle():
+                    self._start_one(device)
+                if not self.jobs and not self.opening:
+                    nothing_left = True
+                    break
+                for answer in self.pool.poll(min(TICK_S, self.deadline.left())):
+                    self._settle(answer)
+                self._end_overdue()
+                self._emit("tick")
+        finally:
+            for id in list(self.jobs):
+                self.pool.kill(id)
+                self._cut_off(self.jobs.pop(id), BUDGET_ENDED if self.deadline.passed() else "interrupted")
+        best = self.history.best()
+        states = self.history.states()
+        if best is None and self.history.lines:
+            reasons = "; ".join(f"{line['id']}: {line['reason']}" for line in self.history.lines[-3:])
+            raise Unfinished(f"no trial of {self.run_folder.path} has finished; the last ones: {reasons}")
+        counts = {state: states.get(state, 0) for state in ("finished", "pruned", "failed", "stale")}
+        return Summary(**counts, new=self.new, best=best, nothing_left=nothing_left)
+
+    def _open_studies(self, run_folder: RunFolder, task: Task) -> None:
+        """Open Optuna's studies and make them, the ledger and the candidates agree."""
+        storage = open_storage(run_folder.journal_path)
+        name = run_folder.path.resolve().name
+        self.studies = {family: FamilyStudy(storage, name, table, task.seed) for family, table in self.space.tables.items()}
+        self.ids: set[str] = set()
+        by_id = {line["id"]: line for line in self.history.lines}
+        for family, study in self.studies.items():
+            for zombie in study.zombies():
+                line = by_id.get(zombie.id)
+                if line is None:
+                    line = self._stale_line(zombie.id, family, zombie.params, zombie.started, zombie.retry_of, 0.0, "interrupted")
+                    self.history.add(line)
+                study.tell(zombie.number, line["state"], line["value"])
+            known = study.ids()
+            self.ids |= known
+            for line in self.history.lines:
+                if line["family"] == family and line["id"] not in known:
+                    study.add_ended(line)
+
+    def _start_one(self, device: str) -> None:
+        """Give an idle worker its next job, if there is one that suits it and is expected to end in time."""
+        if self.n_trials is not None and self.history.n_ended() + len(self.jobs) >= self.n_trials:
+            return
+        entry = self.due.take(lambda family: self._suits(family, device) and (self.is_fixed or self._fits(family)))
+        if entry is not None and entry.params is None:
+            self._open(entry.family, device)
+            return
+        started = now()
+        with explaining_full_disk(self.run_folder.path):
+            job = self._next_draw(device, started) if entry is None else self._enter(entry, started)
+        if job is None:
+            return
+        incumbent = None if job.portfolio else self.history.best(job.family)
+        self.jobs[job.id] = job
+        self.pool.submit(
+            {
+                "job": "trial", "id": job.id, "family": job.family, "params": job.params, "config": config_of(job.family, job.params),
+                "stop_above": pruning.bar(incumbent["windows"] if incumbent else None), "limit_s": job.limit_s, "retry_of": job.retry_of,
+            },
+            device,
+        )  # fmt: skip
+        self._emit("start")
+
+    def _open(self, family: str, device: str) -> None:
+        """Let a worker check a family's table and complete its portfolio."""
+        id = f"open-{family}"
+        self.opening[id] = family
+        source = {family: self.space.source[family]}
+        self.pool.submit(
+            {"job": "open", "id": id, "family": family, "source": source, "where": self.space.where, "transforms": list(self.transforms)}, device
+        )
+
+    def _opened(self, family: str, answer: Message) -> None:
+        """Take a family into the search, or say why it is left out."""
+        if answer.get("state") == "refused":
+            raise BadInput(answer["reason"])
+        if answer.get("state") != "finished":
+            self._emit("skip", family=family, reason=answer["reason"])
+        elif self.kind not in answer["kinds"]:
+            self._emit("skip", family=family, reason=f"it does not forecast kind {self.kind!r}")
+        else:
+            self.opened.add(family)
+            self.due.add_portfolio(family, self.space.families.index(family), answer["portfolio"])
+
+    def _enter(self, entry: Entry, started: str) -> Job:
+        """Begin a trial that is due."""
+        assert entry.params is not None
+        id = self._new_id(entry.family)
+        number = self.studies[entry.family].enter(id, entry.params, started, entry.retry_of)
+        return self._job(id, entry.family, entry.params, number, started, True, entry.retry_of)
+
+    def _next_draw(self, device: str, started: str) -> Job | None:
+        """Ask the sampler of the family that promises most."""
+        if self.is_fixed:
+            return None
+        open_ones = [family for family in self.space.families if self.space.tables[family].holes and family in self.opened - self.exhausted]
+        records = {family: self.history.record(family) for family in self.space.tables}
+        for family in allocation.order(records, open_ones):
+            if not self._suits(family, device) or not self._fits(family):
+                continue
+            seen = {*self.history.ended(), *(canonical(job.family, job.params) for job in self.jobs.values())}
+            id = self._new_id(family)
+            drawn = self.studies[family].draw(id, started, seen)
+            if drawn is not None:
+                return self._job(id, family, drawn[1], drawn[0], started, False, None)
+            self.exhausted.add(family)
+        return None
+
+    def _job(self, id: str, family: str, params: Params, number: int, started: str, portfolio: bool, retry_of: str | None) -> Job:
+        left = self.deadline.left()
+        limit_s = None if math.isinf(left) else min(self.limit_s, COMMIT_SHARE * left)
+        return Job(id, family, params, number, started, portfolio, limit_s, retry_of)
+
+    def _new_id(self, family: str) -> str:
+        """Return an id that no trial of this run has had."""
+        id = f"{family}-{self.history.next_number(family, self.ids):04d}"
+        self.ids.add(id)
+        return id
+
+    def _suits(self, family: str, device: str) -> bool:
+        """With a GPU, nets run on it and nowhere else."""
+        return not self.pool.has_gpu or device == "cuda" or family not in NETS
+
+    def _fits(self, family: str) -> bool:
+        """Whether a trial of the family is expected to end before the deadline."""
+        cost_s = self.history.record(family).cost_s
+        return cost_s is None or cost_s <= self.deadline.left()
+
+    def _settle(self, answer: Message) -> None:
+        """Write how a trial ended."""
+        if answer["id"] in self.opening:
+            self._opened(self.opening.pop(answer["id"]), answer)
+            return
+        job = self.jobs.pop(answer["id"], None)
+        if job is None:
+            return
+        if answer["event"] == "died":
+            if answer["id"] in self.run_folder.candidate_ids():
+                self._finish_from_disk(job)
+                return
+            answer = {
+                "state": "failed",
+                "reason": answer["reason"],
+                "windows": [],
+                "truncated": False,
+                "seconds": _seconds_since(job),
+                "started": job.started,
+            }
+        line = blank_line(**{"id": job.id, "family": job.family, "params": job.params, "metric": self.metric, "retry_of": job.retry_of} | answer)
+        self._end(job, line)
+
+    def _end_overdue(self) -> None:
+        """Kill trials that do not look at their deadline."""
+        for id, seconds in self.pool.running().items():
+            job = self.jobs.get(id)
+            if job is not None and job.limit_s is not None and seconds > 1.5 * job.limit_s + GRACE_S:
+                self.pool.kill(id)
+                self._settle({"event": "died", "id": id, "reason": f"it did not return within its limit of {job.limit_s:.0f} s and was ended"})
+
+    def _cut_off(self, job: Job, reason: str) -> None:
+        """Write a trial off that was killed in mid-run, unless it had just committed its forecasts."""
+        if job.id in self.run_folder.candidate_ids():
+            self._finish_from_disk(job)
+            return
+        self._end(job, self._stale_line(job.id, job.family, job.params, job.started, job.retry_of, _seconds_since(job), reason))
+
+    def _stale_line(self, id: str, family: str, params: Params, started: str, retry_of: str | None, seconds: float, reason: str) -> Line:
+        """Describe a trial that was cut off and is due again."""
+        known = {"id": id, "family": family, "params": params, "started": started, "retry_of": retry_of, "seconds": seconds, "reason": reason}
+        return blank_line(state="stale", metric=self.metric, windows=[], truncated=False, **known)
+
+    def _finish_from_disk(self, job: Job) -> None:
+        """Take a trial for finished whose worker ended between its commit and its answer."""
+        report = self.run_folder.candidate(job.id).report
+        self._end(job, blank_line(**report))
+
+    def _end(self, job: Job, line: Line) -> None:
+        """Write ledger and journal, in this order: the journal is rebuilt from the ledger."""
+        self.history.add(line)
+        with explaining_full_disk(self.run_folder.path):
+            self.studies[job.family].tell(job.number, line["state"], line["value"])
+        self.new += line["state"] != "stale"
+        self._emit("end", line)
+
+    def _emit(self, event: str, line: Line | None = None, **more: Any) -> None:
+        """Tell whoever watches how things stand."""
+        if self.on_event is None:
+            return
+        best = self.history.best() or {}
+        shown = {"best": best.get("value"), "best_id": best.get("id"), "best_family": best.get("family")}
+        running = [job.family for job in self.jobs.values()]
+        self.on_event(
+            {"event": event, "left_s": self.deadline.left(), "done": self.history.n_ended(), "running": running, "line": line, **shown, **more}
+        )
+
+
+def _space_of(trials: Sequence[Config]) -> Space:
+    """Return a space without holes for a fixed list of trials."""
+    return Space("trials", {trial["family"]: FamilySpace(trial["family"], {}, {}, ({},)) for trial in trials}, {})
+
+
+def _seconds_since(job: Job) -> float:
+    """Seconds since a trial began, by the wall clock of its start stamp."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(job.started)).total_seconds())

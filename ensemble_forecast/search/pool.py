@@ -1,0 +1,218 @@
+"""Worker processes: started with their thread variables set, ended by pid, replaced when they die."""
+
+import contextlib
+import itertools
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.search.protocol import Inbox, Message, encode
+from ensemble_forecast.search.worker import write_panel
+from ensemble_forecast.store import RunFolder, explaining_full_disk
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+DEVICES = ("auto", "cpu", "cuda")
+MOST_WORKERS = 8
+_numbers = itertools.count()
+
+
+@dataclass(eq=False)
+class Seat:
+    """A place for one worker process."""
+
+    device: str
+    process: "subprocess.Popen[bytes]"
+    inbox: Inbox = field(default_factory=Inbox)
+    job: Message | None = None
+    ready: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+
+def default_workers() -> int:
+    """One a core that this process may use, at most eight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+def has_cuda(device: str) -> bool:
+    """Whether one worker is to use the GPU; looks for the driver, not for torch."""
+    if device not in DEVICES:
+        raise BadInput(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
+    return device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists())
+
+
+class Pool:
+    """Worker processes that share one panel; a context manager that ends them in all cases.
+
+    Parameters
+    ----------
+    run_folder
+        Its lock must be held; the workers inherit it, so that it is free only when the last of them has ended.
+    plan_spec
+        Keyword arguments of `windows.plan`, from which every process cuts the same windows.
+    metric
+        Registered metric that trials are scored by.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``. With CUDA the first worker owns the GPU, the others keep to the CPU.
+    """
+
+    def __init__(
+        self, n_workers: int, run_folder: RunFolder, panel: Panel, task: Task, plan_spec: dict[str, Any], *, metric: str = "sql", device: str = "auto"
+    ) -> None:
+        self._run = run_folder
+        self._panel_path = run_folder.work / f"panel-{os.getpid()}-{next(_numbers)}.npz"
+        with explaining_full_disk(run_folder.path):
+            write_panel(self._panel_path, panel)
+        self._setting = {
+            "panel": str(self._panel_path.resolve()),
+            "run": str(run_folder.path.resolve()),
+            "task": asdict(task),
+            "plan_spec": plan_spec,
+            "metric": metric,
+        }
+        self._selector = selectors.DefaultSelector()
+        self._seats: list[Seat] = []
+        self.has_gpu = has_cuda(device)
+        for number in range(max(1, n_workers)):
+            self._seats.append(self._start("cuda" if self.has_gpu and number == 0 else "cpu"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def idle(self) -> list[str]:
+        """Device of every worker that has nothing to do; a starting worker takes a job already."""
+        return [seat.device for seat in self._seats if seat.job is None]
+
+    def running(self) -> dict[str, float]:
+        """Seconds that each job in work has taken so far, by id."""
+        return {seat.job["id"]: time.monotonic() - seat.since for seat in self._seats if seat.job}
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [seat.process.pid for seat in self._seats]
+
+    def submit(self, job: Message, device: str | None = None) -> None:
+        """Hand a job to an idle worker (of a device, where one is named)."""
+        seat = next(seat for seat in self._seats if seat.job is None and device in {None, seat.device})
+        seat.job, seat.since = job, time.monotonic()
+        self._send(seat, job)
+
+    def poll(self, timeout_s: float) -> list[Message]:
+        """Wait for answers, at most so long.
+
+        Returns
+        -------
+        list of dict
+            ``{"event": "done", "id", ...}`` for each job that ended, ``{"event": "died", "id", "reason"}`` for each whose process did.
+
+        Raises
+        ------
+        Unfinished
+            When workers cannot start, or one found the disk full.
+        """
+        answers: list[Message] = []
+        for key, _ in self._selector.select(timeout_s):
+            seat: Seat = key.data
+            piece = os.read(key.fd, 1 << 16)
+            if not piece:
+                answers += self._bury(seat)
+                continue
+            for message in seat.inbox.feed(piece):
+                if message["event"] == "ready":
+                    seat.ready, seat.since = True, time.monotonic()
+                elif message["event"] == "fatal":
+                    raise Unfinished(message["reason"])
+                else:
+                    seat.job = None
+                    answers.append(message)
+        return answers
+
+    def kill(self, id: str) -> None:
+        """End the worker that does a job, by its pid, and start another; the job gives no answer any more."""
+        seat = next(seat for seat in self._seats if seat.job and seat.job["id"] == id)
+        self._end(seat)
+        self._seats[self._seats.index(seat)] = self._start(seat.device)
+
+    def run(self, jobs: list[Message], deadline: Deadline) -> Iterator[Message]:
+        """Do jobs in order, as workers become free, and yield the answers as they come; jobs that the deadline cuts off give none."""
+        waiting = list(jobs)
+        mine = {job["id"] for job in jobs}
+        while (waiting or mine & set(self.running())) and not deadline.passed():
+            for _ in self.idle()[: len(waiting)]:
+                self.submit(waiting.pop(0))
+            yield from (answer for answer in self.poll(min(0.5, deadline.left())) if answer["id"] in mine)
+        for id in mine & set(self.running()):
+            self.kill(id)
+
+    def close(self) -> None:
+        """End every worker and remove the shared panel."""
+        for seat in self._seats:
+            self._end(seat)
+        self._seats.clear()
+        self._selector.close()
+        self._panel_path.unlink(missing_ok=True)
+
+    def _start(self, device: str) -> Seat:
+        """Start a process. Every variable is set before it imports anything; standard error goes to a log beside the run."""
+        environment = os.environ | ONE_THREAD | {"ENSEMBLE_FORECAST_DEVICE": device, "PYTHONUNBUFFERED": "1"}
+        if device == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        with open(self._log_path, "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ensemble_forecast.search.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                bufsize=0,
+                pass_fds=(self._run.lock_handle,),
+            )
+        seat = Seat(device, process)
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, seat)
+        self._send(seat, self._setting)
+        return seat
+
+    def _send(self, seat: Seat, message: Message) -> None:
+        assert seat.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died: `poll` will say so
+            seat.process.stdin.write(encode(message))
+
+    def _bury(self, seat: Seat) -> list[Message]:
+        """Replace a worker that ended by itself, and say what became of its job."""
+        self._end(seat)
+        if not seat.ready:
+            tail = self._log_path.read_text(errors="replace").strip().splitlines()[-1:]
+            raise Unfinished(f"a worker ended before it was ready ({' '.join(tail) or 'no message'}); see {self._log_path}")
+        self._seats[self._seats.index(seat)] = self._start(seat.device)
+        code = seat.process.returncode
+        how = f"signal {-code}" + (" (out of memory?)" if code == -9 else "") if code < 0 else f"exit code {code}"
+        return [{"event": "died", "id": seat.job["id"], "reason": f"its process ended with {how}"}] if seat.job else []
+
+    def _end(self, seat: Seat) -> None:
+        """Kill one process by its pid and collect it."""
+        assert seat.process.stdin is not None
+        assert seat.process.stdout is not None
+        self._selector.unregister(seat.process.stdout)
+        seat.process.kill()
+        seat.process.wait()
+        seat.process.stdin.close()
+        seat.process.stdout.close()
+
+    @property
+    def _log_path(self) -> Path:
+        return self._run.work / "workers.log"

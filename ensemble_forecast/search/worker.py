@@ -1,0 +1,159 @@
+"""A worker: a process of one thread that runs trials and refits, one after the other, until its pipe closes.
+
+Standard input brings messages (see `protocol`): first what to work on, then jobs. Standard output carries the answers; whatever code prints
+by mistake goes to standard error instead. When the driver dies, its end of the pipe closes and the worker ends at once, also in mid-trial.
+"""
+
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble_forecast import atomic
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput, TooShort, TrialPruned, Unfinished
+from ensemble_forecast.search.protocol import Inbox, Message, encode
+from ensemble_forecast.search.refit import refit
+from ensemble_forecast.search.space import parse_space
+from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
+from ensemble_forecast.store import LEDGER_FIELDS, RunFolder, now
+
+ARRAYS = ("start_S", "offsets", "lengths_S", "y", "past", "known", "static")
+NAMES = ("ids", "past_names", "known_names", "static_names")
+
+
+def write_panel(path: Path, panel: Panel) -> None:
+    """Lay a panel down for workers: arrays only, nothing that loading could execute."""
+    arrays = {name: getattr(panel, name) for name in ARRAYS}
+    texts = {name: np.array(getattr(panel, name), dtype=np.str_) for name in NAMES}
+    np.savez(path, allow_pickle=False, freq=np.array(panel.freq, dtype=np.str_), **arrays, **texts)
+
+
+def read_panel(path: Path) -> Panel:
+    """Read what `write_panel` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        content: dict[str, Any] = {name: file[name] for name in ARRAYS} | {name: tuple(file[name].tolist()) for name in NAMES}
+        return Panel(freq=str(file["freq"]), **content)
+
+
+class Worker:
+    """Does the jobs that the driver sends.
+
+    Parameters
+    ----------
+    answers
+        Descriptor to write answers to.
+    setting
+        The first message: where panel and run lie, task, plan and metric.
+    """
+
+    def __init__(self, answers: int, setting: Message) -> None:
+        self.answers = answers
+        self.run = RunFolder(setting["run"])
+        self.metric = setting["metric"]
+        task = setting["task"]
+        self.stages = Stages(read_panel(Path(setting["panel"])), Task(**task | {"quantiles": tuple(task["quantiles"])}), setting["plan_spec"])
+
+    def tell(self, message: Message) -> None:
+        """Send a message to the driver."""
+        os.write(self.answers, encode(message))
+
+    def do(self, job: Message) -> Message:
+        """Do one job and describe how it went: the one boundary at which any error of a learner ends."""
+        begun, started = time.monotonic(), now()
+        outcome = Outcome()
+        try:
+            if job["job"] == "trial":
+                result = self._trial(job, outcome, begun, started)
+            else:
+                result = self._refit(job) if job["job"] == "refit" else self._open(job)
+        except TrialPruned as error:
+            result = {"state": "pruned", "reason": str(error)}
+        except TooShort as error:
+            result = {"state": "failed", "reason": f"too short: {error}"}
+        except BadInput as error:
+            result = {"state": "refused", "reason": str(error)}
+        except Unfinished as error:  # the disk is full: no other trial would fare better
+            return {"event": "fatal", "id": job["id"], "reason": str(error)}
+        except MemoryError:
+            result = {"state": "failed", "reason": f"out of memory at {_peak_mib():.0f} MiB"}
+        except Exception as error:  # noqa: BLE001
+            trace = self.run.work / "tracebacks" / f"{job['id']}.txt"
+            atomic.write_text(trace, traceback.format_exc())
+            result = {"state": "failed", "reason": f"{type(error).__name__}: {error} (traceback in {trace})"}
+        measured = {"seconds": time.monotonic() - begun, "peak_mib": _peak_mib(), "started": started}
+        return {"event": "done", "id": job["id"], "windows": outcome.windows, "truncated": outcome.truncated, **measured, **result}
+
+    def _trial(self, job: Message, outcome: Outcome, begun: float, started: str) -> dict[str, Any]:
+        """Run a configuration through all folds and commit what it forecast."""
+        deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
+        run_trial(job["config"], self.stages, self.metric, deadline, job["stop_above"], outcome)
+        line = {
+            **{key: job.get(key) for key in LEDGER_FIELDS},
+            "state": "finished",
+            "metric": self.metric,
+            "value": outcome.value,
+            "windows": outcome.windows,
+            "truncated": outcome.truncated,
+            "seconds": time.monotonic() - begun,
+            "peak_mib": _peak_mib(),
+            "started": started,
+        }
+        report = {**line, "refit": outcome.refit, "fit_origins": outcome.fit_origins, "unserved": outcome.unserved}
+        self.run.commit(job["id"], job["config"], np.concatenate(outcome.forecasts), origins_table(self.stages.plan), report)
+        return {"state": "finished", "value": outcome.value, "reason": None, "seconds": line["seconds"]}
+
+    def _open(self, job: Message) -> dict[str, Any]:
+        """Check a table of the space and complete its portfolio: here, because that imports the learner, which a worker needs anyway."""
+        space = parse_space(job["source"], job["where"]).under(job["transforms"])
+        space.check()
+        family = job["family"]
+        return {"state": "finished", "reason": None, "kinds": space.kinds(family), "portfolio": space.portfolio(family)}
+
+    def _refit(self, job: Message) -> dict[str, Any]:
+        """Fit a recipe on all rows and save it."""
+        deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
+        facts = refit(job["config"], job["fit_origins"], job["until"], Path(job["out"]), self.stages, deadline)
+        return {"state": "finished", "reason": None, **facts}
+
+
+def main() -> None:
+    """Work until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    answers = os.dup(1)
+    os.dup2(2, 1)  # a stray print must not corrupt the protocol
+    sys.stdout = sys.stderr
+    jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    worker = Worker(answers, jobs.get())
+    worker.tell({"event": "ready"})
+    while True:
+        worker.tell(worker.do(jobs.get()))
+
+
+def _listen(jobs: "queue.SimpleQueue[Message]") -> None:
+    """Pass messages on; end the process, whatever it is doing, when the driver is gone."""
+    inbox = Inbox()
+    while piece := os.read(0, 1 << 16):
+        for message in inbox.feed(piece):
+            jobs.put(message)
+    os._exit(0)
+
+
+def _peak_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""From candidates to a saved ensemble: arms, contest, calibration, refits; first judged/, which evaluate may score, then ensemble/."""
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ensemble_forecast import persist
+from ensemble_forecast.data.origins import outcome
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
+from ensemble_forecast.ensemble.calibration import Calibration
+from ensemble_forecast.ensemble.contest import ContestResult, contest
+from ensemble_forecast.ensemble.model import Ensemble
+from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.features.contexts import scale_at
+from ensemble_forecast.learners.base import Config, build
+from ensemble_forecast.registry import COMBINERS, find
+from ensemble_forecast.search.driver import search as drive
+from ensemble_forecast.search.pool import Pool
+from ensemble_forecast.search.space import load_space
+from ensemble_forecast.search.trial import min_context
+from ensemble_forecast.store import Candidate
+from ensemble_forecast.study import Study
+from ensemble_forecast.windows import roles_until
+
+OnEvent = Callable[[dict[str, Any]], None]
+Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
+
+FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fitted until then
+MOST_CONTESTANTS = 60  # candidates read into memory, the best by score
+BAGS = 3  # how many of the best candidates are bagged
+COPIES = 8
+ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
+TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
+LEAST_WEIGHT = 0.01  # members below it cost a refit and change nothing
+CHAIN = ("statistical", "linear", "trees", "deep")  # a statistical learner cannot correct a forecast, so it opens the chain
+ENSEMBLE_FAMILIES = ("bagged", "boosted")
+
+
+@dataclass(frozen=True, eq=False)
+class Contestants:
+    """Candidates that forecast every scored origin, and their forecasts."""
+
+    candidates: list[Candidate]
+    forecasts_NHQM: np.ndarray
+    truth_NH: np.ndarray
+    rows: Rows
+
+
+def silent(event: dict[str, Any]) -> None:
+    """Drop a progress event."""
+
+
+def stack(
+    study: Study, pool: Pool, deadline: Deadline, *, combiner: str = "auto", size: int = 12, arms: bool = True, on_event: OnEvent = silent
+) -> dict[str, Any]:
+    """Build, judge and save the ensemble of a study. The run's lock must be held.
+
+    Parameters
+    ----------
+    combiner
+        ``"auto"``: the contest decides; else a registered combiner that wins whatever its loss.
+    size
+        Most members.
+    arms
+        Let bags of the best candidates and a boosted chain over groups enter the contest.
+
+    Returns
+    -------
+    JSON-able summary: combiner, contest (a row a contestant), members with weights, notes.
+
+    Raises
+    ------
+    BadInput
+        When there is no candidate yet, or the combiner is unknown.
+    Unfinished
+        When not one member could be refitted in time.
+    """
+    notes: list[str] = []
+    if arms:
+        notes += run_arms(study, pool, deadline.within(ARMS_SHARE * deadline.left()), on_event)
+    field = gather(study)
+    combiners = {name: find(name, "combiners")() for name in COMBINERS}
+    result = contest(
+        field.forecasts_NHQM, field.truth_NH, field.rows, study.task, deadline, combiners, size, None if combiner == "auto" else combiner
+    )
+    later_rows = field.rows.take(result.later_N)
+    calibration = Calibration().fit(result.later_forecast_NHQ, field.truth_NH[result.later_N], later_rows, study.task)
+    chosen = _chosen(field, result)
+    on_event(_event(study, deadline, chosen))
+    members, truncated = refit(study, pool, chosen, deadline)
+    for until in members:
+        save(study, field, result, calibration, members[until], until)
+    shutil.rmtree(study.folder.work / "members", ignore_errors=True)
+    weights = {id: weight / sum(weight for each, weight in chosen.items() if each in members["all"]) for id, weight in chosen.items()}
+    notes += [f"{id} was not refitted in time and left out; its weight went to the others" for id in chosen if id not in members["all"]]
+    notes += [f"{id} was refitted, but the deadline cut its training short" for id in truncated]
+    return {
+        "study": study.name,
+        "combiner": result.winner,
+        "contest": contest_rows(result),
+        "members": [{"id": id, "weight": weights[id]} for id in chosen if id in members["all"]],
+        "notes": [f"combiner: {result.winner} ({_reason(result, combiner)})", *notes],
+        "ensemble": str(study.folder.path / "ensemble"),
+    }
+
+
+def gather(study: Study) -> Contestants:
+    """Read the out-of-fold forecasts of every finished candidate.
+
+    Raises
+    ------
+    BadInput
+        When there is none.
+    """
+    scored = study.plan.scored
+    candidates = [each for each in study.folder.candidates() if len(each.origins_N3) == len(scored)]
+    if not candidates:
+        raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
+    candidates.sort(key=lambda candidate: candidate.report["value"])
+    candidates = candidates[:MOST_CONTESTANTS]
+    scale_N = scale_at(study.panel, scored, study.task.season_length)
+    forecasts_NHQM = np.stack([np.asarray(each.forecasts_NHQ, dtype=float) for each in candidates], axis=-1)
+    return Contestants(
+        candidates, forecasts_NHQM, outcome(study.panel, scored, study.task), Rows(scored.series, study.plan.window_N, scored.step, scale_N)
+    )
+
+
+def run_arms(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent) -> list[str]:
+    """Run the bags and the chain as trials of the study; those that do not end in time are named, not waited for."""
+    best_first = sorted(study.folder.candidates(), key=lambda candidate: candidate.report["value"])
+    configs = arm_configs([candidate for candidate in best_first if candidate.report["family"] not in ENSEMBLE_FAMILIES], study.task.kind)
+    if not configs:
+        return []
+    drive(
+        study.folder,
+        study.panel,
+        study.task,
+        study.plan_spec,
+        load_space(study.pipeline.space),
+        deadline=deadline,
+        trials=configs,
+        metric=study.pipeline.score_name,
+        pool=pool,
+        on_event=on_event,
+    )
+    lines = [line for line in study.folder.ledger()[-len(configs) :] if line["family"] in ENSEMBLE_FAMILIES and line["state"] != "finished"]
+    return [f"{line['id']} did not enter the contest: {line['reason']}" for line in lines]
+
+
+def arm_configs(best_first: list[Candidate], kind: str) -> list[Config]:
+    """Describe the arms: bags of the best candidates that learn from origins, and one boosted chain over the groups."""
+    recipes = [(candidate.config, build(candidate.config)) for candidate in best_first]
+    bags = [config for config, learner in recipes if learner.learns_from_origins][:BAGS]
+    arms = [{"family": "bagged", "params": {"copies": COPIES, "member": config}} for config in bags]
+    stages: list[Config] = []
+    for group in CHAIN:
+        able = [config for config, learner in recipes if learner.group == group and (learner.corrects or not stages)]
+        stages += able[:1]
+    if kind == "quantiles" and len(stages) > 1:
+        arms.insert(0, {"family": "boosted", "params": {"stages": stages}})
+    return arms
+
+
+def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
+    """Fit every chosen recipe on the rows before the test origins, and on all rows; heavy weights first.
+
+    Returns
+    -------
+    the fitted members by ``"judged"`` (only where test origins are locked) and ``"all"``, the same ones in both; and the ids cut short.
+
+    Raises
+    ------
+    Unfinished
+        When not one could be fitted both ways.
+    """
+    folder = (study.folder.work / "members").resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    kinds = tuple(FOLDERS) if len(study.plan.test) else ("all",)
+    reports = {id: study.folder.candidate(id).report for id in chosen}
+    jobs = [
+        {
+            "job": "refit",
+            "id": f"{id}:{until}",
+            "config": report["refit"],
+            "fit_origins": report["fit_origins"],
+            "until": until,
+            "out": str(folder / until / id),
+            "limit_s": None if math.isinf(deadline.left()) else TRAINING_SHARE * deadline.left(),
+        }
+        for id, report in reports.items()
+        for until in kinds
+    ]
+    truncated, reasons = set(), {}
+    done: dict[str, set[str]] = {until: set() for until in kinds}
+    for answer in pool.run(jobs, deadline):
+        id, until = answer["id"].rsplit(":", 1)
+        if answer["event"] == "done" and answer["state"] == "finished":
+            done[until].add(id)
+            truncated |= {id} if answer["truncated"] else set()
+        else:
+            reasons[id] = answer["reason"]
+    both = set.intersection(*done.values())
+    if not both:
+        why = "; ".join(f"{id}: {reason}" for id, reason in reasons.items()) or "the time was over: give stack a larger --budget"
+        raise Unfinished(f"no member of the ensemble could be refitted ({why})")
+    members = {until: {id: persist.load(folder / until / id) for id in chosen if id in both} for until in kinds}
+    return members, sorted(truncated)
+
+
+def save(study: Study, field: Contestants, result: ContestResult, calibration: Calibration, members: Loaded, until: str) -> None:
+    """Put the ensemble into its folder, atomically; the combiner is fitted once more on the members that are really there."""
+    kept = [position for position in result.members if field.candidates[position].id in members]
+    combiner = replace(result.combiner).fit(field.forecasts_NHQM[..., kept], field.truth_NH, field.rows, study.task, Deadline.never())
+    cutoff_S = study.plan.judged_S if until == "judged" else study.panel.ends_S
+    train = study.panel.cut(cutoff_S)
+    roles = roles_until(train, study.task, cutoff_S, min_context(study.task), with_stop=False)
+    fallback = build({"family": "naive" if study.task.kind == "direction" else "seasonal_naive", "params": {}})
+    ensemble = Ensemble(
+        task=study.task,
+        members={field.candidates[position].id: members[field.candidates[position].id][0]["learner"] for position in kept},
+        combiner=combiner,
+        calibration=calibration,
+        fallback=fallback.fit(train, roles, study.task, Deadline.never()),
+    )
+    seen = {id: members[id][1]["fitted_until"] for id in ensemble.members}
+    persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), manifest(study, combiner, seen, result))
+
+
+def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], result: ContestResult) -> dict[str, Any]:
+    """Say what an artefact is: how to read new data, who its members are, what they had seen, and how it was chosen."""
+    pipeline, columns = study.pipeline, study.columns
+    weights = zip(seen, weights_of(combiner).tolist(), strict=True)
+    return {
+        "study": study.name,
+        "columns": {"target": columns.target, "past": columns.past, "known": columns.known, "static": columns.static, "freq": study.panel.freq},
+        "gaps": pipeline.gaps,
+        "features": list(pipeline.features),
+        "transform": pipeline.transform,
+        "members": [{"id": id, "weight": weight, "fitted_until": seen[id]} for id, weight in weights],
+        "combiner": result.winner,
+        "contest": contest_rows(result),
+    }
+
+
+def contest_rows(result: ContestResult) -> list[dict[str, Any]]:
+    """Lay the contest out as plain records, a row a contestant that was judged."""
+    judged = [standing for standing in result.table if math.isfinite(standing.loss)]
+    return [{"combiner": each.name, "loss": each.loss, "gain": each.gain, "standard_error": each.standard_error} for each in judged]
+
+
+def _chosen(field: Contestants, result: ContestResult) -> dict[str, float]:
+    """Weigh the candidates that are worth a refit, heaviest first."""
+    weights = zip(result.members, weights_of(result.combiner).tolist(), strict=True)
+    pairs = [(field.candidates[position].id, weight) for position, weight in weights if weight >= LEAST_WEIGHT]
+    return dict(sorted(pairs, key=lambda pair: -pair[1]))
+
+
+def _reason(result: ContestResult, asked: str) -> str:
+    """Say why this combiner."""
+    if asked != "auto":
+        return "asked for"
+    if not len(result.later_forecast_NHQ):
+        return "one window only: nothing to judge by"
+    return "nothing beats the simple average clearly" if result.winner == "mean" else "clearly ahead of the simple average"
+
+
+def _event(study: Study, deadline: Deadline, chosen: dict[str, float]) -> dict[str, Any]:
+    """Describe progress as the search driver does."""
+    best = min((study.folder.candidate(id).report for id in chosen), key=lambda report: report["value"])
+    return {
+        "event": "refit",
+        "left_s": deadline.left(),
+        "done": len(chosen),
+        "best": best["value"],
+        "best_family": best["family"],
+        "running": ["refits"],
+    }

@@ -1,0 +1,293 @@
+"""The run folder: one driver at a time, a ledger of every ended trial, and candidates that appear whole or not at all.
+
+::
+
+    runs/<study>/ledger.jsonl        one JSON line per ended trial
+    runs/<study>/journal.log         Optuna's journal
+    runs/<study>/candidates/<id>/    config.json, forecasts.npy, origins.npy, report.json: committed by one rename
+    runs/<study>/.work/              what may be lost: the lock, half-written candidates, the shared panel, tracebacks
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ensemble_forecast import atomic
+from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.learners.base import Config
+
+Line = dict[str, Any]
+LEDGER_FIELDS = (
+    "id",
+    "family",
+    "params",
+    "state",
+    "metric",
+    "value",
+    "windows",
+    "truncated",
+    "seconds",
+    "peak_mib",
+    "started",
+    "reason",
+    "retry_of",
+)
+ORPHANS_END_WITHIN_S = 5.0  # workers of a killed driver hold its lock until they notice that their pipe is closed
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A finished trial: a config with its out-of-fold forecasts.
+
+    Parameters
+    ----------
+    config
+        What ``learners.base.build`` takes.
+    report
+        The ledger's line, and what a refit needs: ``refit`` (config with the lengths found), ``fit_origins``, ``unserved``.
+    forecasts_NHQ
+        float32, memory-mapped, in the target's unit.
+    origins_N3
+        int64: series, step, window of each row.
+    """
+
+    id: str
+    config: Config
+    report: dict[str, Any]
+    forecasts_NHQ: np.ndarray
+    origins_N3: np.ndarray
+
+
+class RunFolder:
+    """A run's files. Reading needs no lock; whoever writes the ledger or the journal holds it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._lock_depth = 0
+        self._lock_handle = -1
+
+    @property
+    def work(self) -> Path:
+        """Folder of what may be lost."""
+        return self.path / ".work"
+
+    @property
+    def journal_path(self) -> Path:
+        """Where Optuna's journal lies, absolute."""
+        return (self.path / "journal.log").resolve()
+
+    @property
+    def lock_handle(self) -> int:
+        """Descriptor of the held lock: workers inherit it, so that no new driver begins while one of them still writes."""
+        assert self._lock_depth, "the lock is not held"
+        return self._lock_handle
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run: one driver at a time. May be nested within one object.
+
+        Entering repairs what a killed driver left behind: a torn last line of the ledger and half-written candidates.
+
+        Raises
+        ------
+        BadInput
+            When another process holds the run; the message names it.
+        """
+        if not self._lock_depth:
+            self._lock_handle = self._acquire()
+        self._lock_depth += 1
+        try:
+            if self._lock_depth == 1:
+                self._repair()
+            yield
+        finally:
+            self._lock_depth -= 1
+            if not self._lock_depth:
+                os.close(self._lock_handle)
+
+    def is_running(self) -> bool:
+        """Whether a process holds the run right now."""
+        try:
+            handle = os.open(self.work / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def ledger(self) -> list[Line]:
+        """Read one line for every ended trial, oldest first; a torn last line is left out.
+
+        Raises
+        ------
+        BadInput
+            When a line before the last one is damaged.
+        """
+        path = self.path / "ledger.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        lines = []
+        for number, line in enumerate(content[: whole_length(content)].splitlines(), start=1):
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise BadInput(f"{path}: line {number} is not JSON ({error}); remove that line to continue") from error
+        return lines
+
+    def append(self, line: Line) -> None:
+        """Add one line to the ledger.
+
+        Raises
+        ------
+        Unfinished
+            When the disk is full.
+        """
+        assert tuple(line) == LEDGER_FIELDS, f"a ledger line has the fields {LEDGER_FIELDS}; got {tuple(line)}"
+        with explaining_full_disk(self.path):
+            atomic.append_line(self.path / "ledger.jsonl", json.dumps(line))
+
+    def commit(self, id: str, config: Config, forecasts_NHQ: np.ndarray, origins_N3: np.ndarray, report: dict[str, Any]) -> None:
+        """Put a candidate into the run in one step: its folder is complete or absent.
+
+        Parameters
+        ----------
+        forecasts_NHQ
+            float32.
+        origins_N3
+            int64: series, step, window.
+
+        Raises
+        ------
+        Unfinished
+            When the disk is full.
+        """
+        assert forecasts_NHQ.dtype == np.float32
+        assert origins_N3.dtype == np.int64
+        prepared = self.work / f"commit-{id}-{os.getpid()}"
+        with explaining_full_disk(self.path):
+            prepared.mkdir(parents=True)
+            (self.path / "candidates").mkdir(exist_ok=True)
+            np.save(prepared / "forecasts.npy", forecasts_NHQ)
+            np.save(prepared / "origins.npy", origins_N3)
+            atomic.write_json(prepared / "config.json", config)
+            atomic.write_json(prepared / "report.json", report)
+            atomic.commit_folder(prepared, self.path / "candidates" / id)
+
+    def candidate_ids(self) -> list[str]:
+        """Name the committed candidates, sorted."""
+        return sorted(path.name for path in (self.path / "candidates").glob("[!.]*"))
+
+    def candidate(self, id: str) -> Candidate:
+        """Open one candidate; its forecasts stay on disk until they are read."""
+        folder = self.path / "candidates" / id
+        return Candidate(
+            id=id,
+            config=json.loads((folder / "config.json").read_text()),
+            report=json.loads((folder / "report.json").read_text()),
+            forecasts_NHQ=np.load(folder / "forecasts.npy", mmap_mode="r", allow_pickle=False),
+            origins_N3=np.load(folder / "origins.npy", allow_pickle=False),
+        )
+
+    def candidates(self) -> list[Candidate]:
+        """Open every candidate, sorted by id."""
+        return [self.candidate(id) for id in self.candidate_ids()]
+
+    def spent_s(self) -> float:
+        """Wall seconds in which at least one trial of the ledger ran."""
+        begun = [datetime.fromisoformat(line["started"]).timestamp() for line in self.ledger()]
+        spans = sorted(zip(begun, [line["seconds"] for line in self.ledger()], strict=True))
+        total, until = 0.0, -np.inf
+        for start, seconds in spans:
+            total += max(0.0, start + seconds - max(start, until))
+            until = max(until, start + seconds)
+        return float(total)
+
+    def _acquire(self) -> int:
+        """Lock the lock file; wait a moment where its owner is dead, since its workers end by themselves."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT)
+        patience = time.monotonic() + ORPHANS_END_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(handle, 32, 0).decode().strip()
+                if time.monotonic() < patience and not _is_alive(owner):
+                    time.sleep(0.05)
+                    continue
+                os.close(handle)
+                raise BadInput(
+                    f"{self.path} is in use by process {owner}: one driver at a time; wait for it, stop it (kill {owner}), or take another --study name"
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            return handle
+
+    def _repair(self) -> None:
+        """Remove what a killed process left half-written."""
+        for leftover in (*self.work.glob("commit-*"), *self.work.glob("panel-*")):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        cut_torn_line(self.path / "ledger.jsonl")
+
+
+def now() -> str:
+    """Tell the time as the ledger writes it: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def whole_length(content: bytes) -> int:
+    """Bytes of a file of JSON lines up to the end of its last whole line."""
+    end = content.rfind(b"\n") + 1
+    last = content[content.rfind(b"\n", 0, end - 1) + 1 : end]
+    try:
+        json.loads(last or b"0")
+    except ValueError:
+        return end - len(last)
+    return end
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut a file of JSON lines after its last whole line: a crash can tear only the one being written."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    if whole_length(content) < len(content):
+        os.truncate(path, whole_length(content))
+
+
+@contextmanager
+def explaining_full_disk(path: Path) -> Iterator[None]:
+    """Turn the system's "no space left" into the message a user can act on; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Unfinished(
+            f"the disk is full: {path} could not be written. Every trial that ended before is kept; free some space, then run the same command again"
+        ) from error
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether a process with this id exists."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,193 @@
+"""A study: a pipeline, its data up to a fixed end, the plan of its windows, and the folder where its results live."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ensemble_forecast import pipeline as pipelines
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.files import read_table
+from ensemble_forecast.data.frames import fingerprint, settle, to_panel
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.pipeline import Pipeline
+from ensemble_forecast.registry import find
+from ensemble_forecast.store import RunFolder
+from ensemble_forecast.windows import Plan, plan
+
+Log = Callable[[str], None]
+FRAME = "(a data frame)"  # the source of a study that was given its data in Python
+PACKAGES = ("ensemble-forecast", "numpy", "optuna", "pandas", "scikit-learn", "torch", "xgboost")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One study, opened.
+
+    Parameters
+    ----------
+    columns
+        How the source's columns were read, so that newer frames are read alike.
+    panel
+        Rows up to the study's data end, fixed when it was created: all that search, stack and evaluate may see.
+    latest
+        All rows the source has now: what `predict` starts from.
+    """
+
+    name: str
+    folder: RunFolder
+    pipeline: Pipeline
+    columns: Columns
+    panel: Panel
+    latest: Panel
+
+    @property
+    def task(self) -> Task:
+        """The forecasting task."""
+        return self.pipeline.task
+
+    @property
+    def plan_spec(self) -> dict[str, Any]:
+        """Arguments from which every process cuts the same windows."""
+        return {"test": self.pipeline.test, "n_windows": self.pipeline.windows}
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Folds and locked test origins."""
+        return plan(self.panel, self.task, **self.plan_spec)
+
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """Transforms a candidate may use, decided on the rows before the first window alone."""
+        if self.pipeline.transform != "auto":
+            return (self.pipeline.transform,)
+        seen = self.panel.cut(self.plan.folds[0].cutoff_S).y
+        return ("none", "log") if np.nanmin(seen, initial=np.inf) > 0 else ("none", "asinh")
+
+
+def columns_of(pipeline: Pipeline) -> Columns:
+    """Say how the pipeline's columns are to be read."""
+    return Columns(target=pipeline.target, known=pipeline.known, static=pipeline.static, freq=pipeline.freq, gaps=pipeline.gaps)
+
+
+def read_frame(source: str) -> pd.DataFrame:
+    """Read a registered source, or a CSV or parquet file."""
+    if pipelines.is_source(source):
+        frame: pd.DataFrame = find(source, "sources")()
+        return frame
+    return read_table(Path(source))
+
+
+def with_features(panel: Panel, features: Sequence[str]) -> Panel:
+    """Add feature sets to a panel."""
+    for name in features:
+        panel = find(name, "features")(panel)
+    return panel
+
+
+def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame | None = None, fresh: bool = False, log: Log) -> Study:
+    """Open a study, creating its run folder on the first call.
+
+    Raises
+    ------
+    BadInput
+        When the study was begun with other settings or other data; the message names ``--fresh``, which renames the old folder aside.
+    """
+    path = runs / name
+    if fresh and path.exists():
+        aside = path.with_name(f"{name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        path.rename(aside)
+        log(f"the old run was kept as {aside}")
+    if frame is None and not pipelines.is_source(pipeline.source):
+        pipeline = pipeline.model_copy(update={"source": str(Path(pipeline.source).resolve())})
+    frame = read_frame(pipeline.source) if frame is None else frame
+    raw = to_panel(frame, columns_of(pipeline), log)
+    columns = settle(frame, columns_of(pipeline), raw)
+    latest = with_features(raw, pipeline.features)
+    _refuse_impossible_log(latest, pipeline)
+    record = path / "pipeline.toml"
+    if not record.exists():
+        study = Study(name, RunFolder(path), pipeline, columns, latest, latest)
+        _ = study.plan  # refuses series that are too short before anything is written
+        pipelines.write(pipeline, record, _resolve(study))
+        return study
+    before = pipelines.read(record)
+    if changed := pipelines.changes(before, pipeline):
+        raise BadInput(f"study {name!r} was begun with other settings: {'; '.join(changed)}. Take another --study name, or add --fresh to start anew")
+    resolved = pipelines.parse_toml(record)["resolved"]
+    panel = latest.cut(_steps_until(latest, np.datetime64(resolved["data_end"])))
+    if fingerprint(panel) != resolved["data_hash"]:
+        raise BadInput(
+            f"study {name!r} was begun with other data: {pipeline.source} differs in its rows up to {resolved['data_end']}. "
+            "Take another --study name, or add --fresh to start anew"
+        )
+    return Study(name, RunFolder(path), pipeline, columns, panel, latest)
+
+
+def reopen(name: str, runs: Path, *, frame: pd.DataFrame | None = None, log: Log) -> Study:
+    """Open a study that exists, by the pipeline recorded in its run folder.
+
+    Raises
+    ------
+    BadInput
+        When there is no such study.
+    """
+    record = runs / name / "pipeline.toml"
+    if not record.exists():
+        known = ", ".join(studies(runs)) or "none yet"
+        raise BadInput(f"no study {name!r} in {runs}/ (there are: {known}); begin one with: python -m ensemble_forecast search --study {name}")
+    return open_study(name, runs, pipelines.read(record), frame=frame, log=log)
+
+
+def studies(runs: Path) -> list[str]:
+    """Name the studies of a runs folder, newest first."""
+    records = sorted(runs.glob("*/pipeline.toml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.parent.name for path in records]
+
+
+def _resolve(study: Study) -> dict[str, Any]:
+    """Find out at the start of a run what is recorded once and never changed."""
+    return {
+        "data_end": str(_last_stamp(study.panel)),
+        "data_hash": fingerprint(study.panel),
+        "n_series": study.panel.n_series,
+        "windows": len(study.plan.folds),
+        "windows_aligned_by": study.plan.aligned,
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def _last_stamp(panel: Panel) -> np.datetime64:
+    return max(panel.stamps(i, int(panel.ends_S[i]), 1)[0].to_datetime64() for i in range(panel.n_series)).astype("datetime64[s]")
+
+
+def _steps_until(panel: Panel, stamp: np.datetime64) -> np.ndarray:
+    """Last step of each series whose stamp is not after the given one; -1 where there is none."""
+    if _last_stamp(panel) <= stamp:
+        return panel.ends_S
+    return np.array([int((panel.stamps(i, 0, int(panel.lengths_S[i])) <= stamp).sum()) - 1 for i in range(panel.n_series)])
+
+
+def _refuse_impossible_log(panel: Panel, pipeline: Pipeline) -> None:
+    if pipeline.transform != "log":
+        return
+    rows = np.flatnonzero(panel.y <= 0)
+    if len(rows):
+        series = int(np.searchsorted(panel.offsets, rows[0], side="right")) - 1
+        stamp = panel.stamps(series, int(rows[0] - panel.offsets[series]), 1)[0]
+        raise BadInput(
+            f"transform 'log' needs a target above zero; series {panel.ids[series]!r} has {panel.y[rows[0]]:g} at {stamp} ({len(rows)} such rows): "
+            "correct the data, or set transform to 'auto', 'asinh' or 'none' in the pipeline"
+        )
+
+
+def silent(text: str) -> None:
+    """Drop a log line."""

@@ -1,0 +1,276 @@
+"""The verbs: search, stack, evaluate and what they share, over one study. The command line and the forecaster both call these."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ensemble_forecast import atomic, overview, persist, stacking
+from ensemble_forecast import pipeline as pipelines
+from ensemble_forecast.data import doctor
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.files import read_table
+from ensemble_forecast.data.origins import Origins, outcome
+from ensemble_forecast.deadline import Deadline, seconds
+from ensemble_forecast.ensemble.model import Ensemble
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.evaluate.verdict import Losses, judge
+from ensemble_forecast.features.contexts import scale_at
+from ensemble_forecast.learners.base import build
+from ensemble_forecast.metrics import cell_loss, coverage, hit_rate
+from ensemble_forecast.pipeline import Pipeline
+from ensemble_forecast.search.driver import Summary
+from ensemble_forecast.search.driver import search as drive
+from ensemble_forecast.search.pool import Pool, default_workers
+from ensemble_forecast.search.space import load_space
+from ensemble_forecast.search.trial import min_context
+from ensemble_forecast.stacking import OnEvent, silent
+from ensemble_forecast.study import Log, Study, open_study, reopen
+from ensemble_forecast.study import silent as no_log
+from ensemble_forecast.windows import roles_until
+
+LEAST_SEARCH_S = 1.0
+FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, `fit` builds a first ensemble
+STACK_SHARE = 0.35  # of the budget of `fit`, for the contest and the refits
+
+
+def pipeline_for(name: str, options: dict[str, Any], log: Log) -> Pipeline:
+    """Find the pipeline of a study, or write one for data of one's own.
+
+    Parameters
+    ----------
+    options
+        Settings given on the command line. ``source`` (with ``horizon``) makes ``pipelines/NAME.toml`` where there is none; the others
+        override the file for this call.
+
+    Raises
+    ------
+    BadInput
+        When there is neither a file nor data to write one for, or the options contradict the file.
+    """
+    file = Path("pipelines") / f"{name}.toml"
+    if "source" in options and not file.exists() and name not in pipelines.names("pipelines"):
+        if "horizon" not in options:
+            raise BadInput("data of your own need a horizon: add --horizon N, the number of steps to forecast")
+        pipeline = pipelines.check(options, "the command line")
+        read_table(Path(pipeline.source))  # a wrong path or file is refused before anything is written
+        pipelines.write(pipeline, file)
+        log(f"wrote {file}: edit it and run the same command again to change what is done")
+        return pipeline
+    path = pipelines.find(name, "pipelines")
+    written = pipelines.read(path)
+    given = pipelines.check(written.model_dump(exclude_none=True) | options, "the command line")
+    if "source" in options and Path(given.source).resolve() != Path(written.source).resolve():
+        raise BadInput(f"{path} reads {written.source}, not {given.source}: take another --study name, or edit that file")
+    return given
+
+
+def run_search(
+    study: Study, *, n_trials: int | None = None, workers: int | None = None, device: str = "auto", on_event: OnEvent = silent
+) -> dict[str, Any]:
+    """Run or continue a study's search until the budget of its pipeline is spent.
+
+    Returns
+    -------
+    summary with the trials run in this call, the seconds spent in all, and one sentence.
+    """
+    budget_s, spent_s = seconds(study.pipeline.budget), study.folder.spent_s()
+    if budget_s - spent_s < LEAST_SEARCH_S:
+        sentence = f"nothing left to do: {spent_s:.0f} s of the budget of {budget_s:.0f} s are spent; name a larger --budget to continue"
+        return {"ran": 0, "spent_s": spent_s, "sentence": sentence}
+    deadline = Deadline.after(budget_s - spent_s)
+    with working(study, workers, device) as pool:
+        summary = _drive(study, pool, deadline, on_event, n_trials)
+    spent_s = study.folder.spent_s()
+    why = "nothing is left to try" if summary.nothing_left else f"{spent_s:.0f} s of {budget_s:.0f} s are spent"
+    return {"ran": summary.new, "spent_s": spent_s, "sentence": f"{summary.new} trials ended in this call; {why}"}
+
+
+def run_stack(
+    study: Study,
+    deadline: Deadline,
+    *,
+    combiner: str = "auto",
+    size: int = 12,
+    workers: int | None = None,
+    device: str = "auto",
+    on_event: OnEvent = silent,
+) -> dict[str, Any]:
+    """Build, judge and save the ensemble of a study; see `stacking.stack`."""
+    with working(study, workers, device) as pool:
+        return stacking.stack(study, pool, deadline, combiner=combiner, size=size, on_event=on_event)
+
+
+def run_evaluate(study: Study) -> dict[str, Any]:
+    """Score the judged ensemble on the locked test origins, once more if need be, and write ``verdict.json``.
+
+    Raises
+    ------
+    BadInput
+        When no test origins are locked, there is no judged ensemble, or one of its members has seen a test label.
+    """
+    plan, task, path = study.plan, study.task, study.folder.path
+    if not len(plan.test):
+        raise BadInput(f"study {study.name!r} locks no test origins: set test = 0.2 in its pipeline and search with --fresh")
+    if not (path / "judged").exists():
+        raise BadInput(f"study {study.name!r} has no judged ensemble yet: run python -m ensemble_forecast stack --study {study.name}")
+    parts, manifest = persist.load(path / "judged")
+    _refuse_peeking(manifest, plan.judged_S)
+    ensemble = Ensemble.from_parts(parts)
+    truth_NH = outcome(study.panel, plan.test, task)
+    scale_N = scale_at(study.panel, Origins(plan.test.series, plan.judged_S[plan.test.series]), task.season_length)
+
+    def losses(forecast_NHQ: np.ndarray) -> np.ndarray:
+        loss_N: np.ndarray = np.nanmean(cell_loss(truth_NH, forecast_NHQ, scale_N, task.quantiles, task.kind), axis=1)
+        return loss_N
+
+    forecast_NHQ = ensemble.predict(study.panel, plan.test, Deadline.never())
+    direction = task.kind == "direction"
+    record = path / "verdict.json"
+    openings = json.loads(record.read_text())["openings"] + 1 if record.exists() else 1
+    verdict = judge(
+        Losses(
+            losses(forecast_NHQ),
+            {name: losses(each) for name, each in _baselines(study).items()},
+            plan.test.series,
+            plan.test.step - plan.judged_S[plan.test.series],
+        ),
+        task.horizon,
+        trials=len(study.folder.ledger()),
+        openings=openings,
+        hit_rate=hit_rate(truth_NH, forecast_NHQ) if direction else None,
+        coverage=None if direction else coverage(truth_NH, forecast_NHQ),
+        nominal=task.quantiles[-1] - task.quantiles[0],
+    )
+    atomic.write_json(record, verdict)
+    return verdict
+
+
+def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None, device: str, anytime: bool) -> None:
+    """Search and stack within one deadline; the ensemble lies in the run folder.
+
+    Parameters
+    ----------
+    anytime
+        Save a first ensemble early, so that there is one to load while the search goes on.
+    """
+    budget_s = deadline.left()
+    with working(study, workers, device) as pool:
+        if anytime:
+            _drive(study, pool, deadline.within(max(FIRST_SHARE * budget_s, FIRST_S)), silent)
+            stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
+        _drive(study, pool, deadline.within(deadline.left() - STACK_SHARE * budget_s), silent)
+        stacking.stack(study, pool, deadline, combiner=combiner, arms=False)
+
+
+@contextmanager
+def working(study: Study, workers: int | None, device: str) -> Iterator[Pool]:
+    """Hold a study's lock, with worker processes ready."""
+    with (
+        study.folder.lock(),
+        Pool(
+            workers or default_workers(), study.folder, study.panel, study.task, study.plan_spec, metric=study.pipeline.score_name, device=device
+        ) as pool,
+    ):
+        yield pool
+
+
+def search(name: str, runs: str | Path = "runs", **options: Any) -> pd.DataFrame:
+    """Run or continue a study, as the verb ``search`` does; options are its settings (``budget="5m"``, ``families=(...)``).
+
+    Returns
+    -------
+    DataFrame: the leaderboard.
+    """
+    pipeline = pipeline_for(name, options, no_log)
+    study = open_study(name, Path(runs), pipeline, log=no_log)
+    run_search(study)
+    return pd.DataFrame(overview.leaderboard(study.folder))
+
+
+def stack(name: str, runs: str | Path = "runs", budget: str = "1m", combiner: str = "auto") -> dict[str, Any]:
+    """Build, judge and save the ensemble of a study, as the verb ``stack`` does.
+
+    Returns
+    -------
+    summary: the combiner chosen, the contest's table, the members with their weights.
+    """
+    return run_stack(reopen(name, Path(runs), log=no_log), Deadline.after(seconds(budget)), combiner=combiner)
+
+
+def run_doctor(data: Path, target: str | None, freq: str | None, fix: Path | None) -> dict[str, Any]:
+    """Examine a data file, and write a mended copy where asked.
+
+    Returns
+    -------
+    the problems and the changes as sentences, and one sentence in all.
+    """
+    columns = Columns(target=target, freq=freq)
+    frame = read_table(data)
+    problems = doctor.examine(frame, columns)
+    changes: list[str] = []
+    if fix is not None:
+        mended, changes = doctor.fix(frame, columns)
+        write_table(mended, fix)
+        problems = doctor.examine(mended, columns)
+    found = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+    sentence = f"{data}: sound" if not problems else f"{data}: {found}; mend them in a copy with --fix FILE"
+    if fix is not None:
+        sentence = f"{fix}: {'sound' if not problems else found + ' that no program can mend'}"
+    return {"problems": [str(problem) for problem in problems], "changes": changes, "sentence": sentence}
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as csv or parquet, by the file's name.
+
+    Raises
+    ------
+    BadInput
+        When the name ends otherwise.
+    """
+    if path.suffix == ".csv":
+        atomic.write_text(path, table.to_csv(index=False))
+    elif path.suffix == ".parquet":
+        atomic.write_bytes(path, table.to_parquet(index=False))
+    else:
+        raise BadInput(f"{path}: the name must end in .csv or .parquet")
+
+
+def _drive(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent, n_trials: int | None = None) -> Summary:
+    """Hand a study to the search driver."""
+    return drive(
+        study.folder,
+        study.panel,
+        study.task,
+        study.plan_spec,
+        load_space(study.pipeline.space),
+        study.pipeline.families,
+        deadline=deadline,
+        n_trials=n_trials,
+        trials=study.pipeline.trials or None,
+        transforms=study.transforms,
+        metric=study.pipeline.score_name,
+        pool=pool,
+        on_event=on_event,
+    )
+
+
+def _baselines(study: Study) -> dict[str, np.ndarray]:
+    """Forecasts of the naive baselines at the test origins, fitted on the rows before them."""
+    plan, task = study.plan, study.task
+    train = study.panel.cut(plan.judged_S)
+    roles = roles_until(train, task, plan.judged_S, min_context(task), with_stop=False)
+    names = {"base_rate": "naive"} if task.kind == "direction" else {"naive": "naive", "seasonal_naive": "seasonal_naive"}
+    fitted = {name: build({"family": family, "params": {}}).fit(train, roles, task, Deadline.never()) for name, family in names.items()}
+    return {name: learner.predict(study.panel, plan.test, Deadline.never()) for name, learner in fitted.items()}
+
+
+def _refuse_peeking(manifest: dict[str, Any], judged_S: np.ndarray) -> None:
+    """Refuse an ensemble with a member that was fitted on a test label."""
+    for member in manifest["members"]:
+        if (np.array(member["fitted_until"]) > judged_S).any():
+            raise BadInput(f"member {member['id']} of judged/ was fitted on test labels: build it anew with the verb stack")

@@ -1,0 +1,54 @@
+import numpy as np
+
+from ensemble_forecast.ensemble.pruning import survivors
+
+
+def test_candidates_far_worse_than_the_best_are_dropped_and_the_rest_come_best_first(seeded, task):
+    rows = seeded.panel_rows(200, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([3.0, 0.5, 0.2, 0.35]))
+    assert survivors(forecasts, truth, rows, task).tolist() == [2, 3, 1]
+
+
+def test_near_copies_are_dropped_and_the_better_one_stays(seeded, task):
+    rng, rows = np.random.default_rng(0), seeded.panel_rows(200, 2)
+    forecasts, truth = seeded.draw(rng, rows, 4, np.array([0.5, 0.5]))
+    worse_copy = forecasts[..., :1] + 0.03 * rng.normal(size=forecasts.shape[:2] + (1, 1))
+    assert sorted(survivors(np.concatenate([worse_copy, forecasts], axis=-1), truth, rows, task).tolist()) == [1, 2]
+
+
+def test_a_twin_with_other_widths_is_no_copy(seeded, task):
+    rows = seeded.panel_rows(200, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5]))
+    middle = forecasts[:, :, 2:3]
+    twins = np.concatenate([forecasts, middle + 1.4 * (forecasts - middle)], axis=-1)
+    assert len(survivors(twins, truth, rows, task)) == 2
+
+
+def test_candidates_that_serve_few_rows_or_none_are_dropped(seeded, task):
+    rows = seeded.panel_rows(100, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.full(4, 0.5))
+    forecasts[:120, :, :, 0] = np.nan
+    forecasts[..., 3] = np.nan
+    assert sorted(survivors(forecasts, truth, rows, task).tolist()) == [1, 2]
+
+
+def test_size_is_a_cap(seeded, task):
+    rows = seeded.panel_rows(100, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.full(6, 0.5))
+    everyone = survivors(forecasts, truth, rows, task)
+    assert survivors(forecasts, truth, rows, task, size=2).tolist() == everyone[:2].tolist()
+
+
+def test_nobody_survives_where_nobody_serves(seeded, task):
+    rows = seeded.panel_rows(30, 1)
+    assert len(survivors(np.full((30, 4, 5, 2), np.nan), np.zeros((30, 4)), rows, task)) == 0
+
+
+def test_near_a_coin_the_tolerance_is_absolute(seeded, direction_task):
+    rng, rows = np.random.default_rng(0), seeded.panel_rows(3000, 1)
+    up = np.clip(0.5 + 0.05 * rng.normal(size=(3000, 4)), 0.05, 0.95)
+    truth = (rng.random((3000, 4)) < up).astype(float)
+    coin, loud = np.full_like(up, 0.5), 1 / (1 + np.exp(-6 * (up - 0.5) - 0.6 * rng.normal(size=up.shape)))
+    up_NHM = np.stack([up, coin, loud], axis=-1)
+    forecasts = np.stack([1 - up_NHM, up_NHM], axis=2)
+    assert survivors(forecasts, truth, rows, direction_task).tolist() == [0, 1], "a coin is 0.005 worse, overconfidence 0.04"
