@@ -24,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
+
 StudyName = Annotated[
     str | None, typer.Option("--study", help="Name of the study; a file pipelines/NAME.toml says what to run. Default: the newest.")
 ]
@@ -78,8 +80,9 @@ def search(
     }
     if study is None:
         raise BadInput("say which study: --study btc runs the bundled sample; --study NAME --data FILE --horizon H runs data of your own")
-    pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None}, log)
+    pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None})
     opened = open_study(study, runs, pipeline, fresh=fresh, log=log)
+    workflow.keep_pipeline(study, pipeline, log)
     with terminal.progress(f"search {study}", quiet) as show:
         summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, on_event=show)
     board = overview.leaderboard(opened.folder)
@@ -240,8 +243,10 @@ def main() -> None:
         _fail(str(error), 3)
     except EnsembleForecastError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; everything finished so far is saved. Type the same command again to continue", 130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer turns Ctrl-C into this
+            typer.echo("interrupted; everything finished so far is saved. Type the same command again to continue", err=True)
+        raise
     except BrokenPipeError:
         sys.exit(0)
     except PermissionError as error:
@@ -271,5 +276,5 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"error: {message}" if code != 130 else message, err=True)
+    typer.echo(f"error: {message}", err=True)
     sys.exit(code)

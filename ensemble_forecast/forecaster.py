@@ -203,6 +203,19 @@ class EnsembleForecaster(BaseEstimator):
         self._check_fitted()
         persist.save(Path(folder), self.ensemble_.parts(), self.manifest_)
 
+    def _adopt(self, parts: dict[str, Any], manifest: dict[str, Any]) -> None:
+        """Take over a saved ensemble."""
+        self.ensemble_ = Ensemble.from_parts(parts)
+        self.manifest_ = manifest
+        columns = manifest["columns"]
+        self.columns_ = Columns(
+            target=columns["target"],
+            freq=columns["freq"],
+            gaps=manifest["gaps"],
+            **{role: tuple(columns[role]) for role in ("past", "known", "static")},
+        )
+        self.panel_: Panel | None = None
+
     def _fit_in(self, runs: Path, frame: pd.DataFrame, deadline: Deadline) -> Self:
         """Run search and stack in a runs folder."""
         pipeline = check(
@@ -224,19 +237,6 @@ class EnsembleForecaster(BaseEstimator):
         self.leaderboard_ = pd.DataFrame(leaderboard(study.folder))
         self.panel_ = study.latest
         return self
-
-    def _adopt(self, parts: dict[str, Any], manifest: dict[str, Any]) -> None:
-        """Take over a saved ensemble."""
-        self.ensemble_ = Ensemble.from_parts(parts)
-        self.manifest_ = manifest
-        columns = manifest["columns"]
-        self.columns_ = Columns(
-            target=columns["target"],
-            freq=columns["freq"],
-            gaps=manifest["gaps"],
-            **{role: tuple(columns[role]) for role in ("past", "known", "static")},
-        )
-        self.panel_ = None
 
     def _season_by_calendar(self, frame: pd.DataFrame) -> int:
         """Default season of the calendar the frame lies on."""

@@ -18,7 +18,7 @@ from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import Config, build
-from ensemble_forecast.registry import COMBINERS, find
+from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.space import load_space
@@ -80,11 +80,13 @@ def stack(
     Unfinished
         When not one member could be refitted in time.
     """
+    combiners = {name: find(name, "combiners")() for name in COMBINERS}
+    if combiner not in {"auto", *combiners}:
+        raise BadInput(f"unknown combiner {combiner!r}; {did_you_mean(combiner, ['auto', *combiners])}")
     notes: list[str] = []
     if arms:
         notes += run_arms(study, pool, deadline.within(ARMS_SHARE * deadline.left()), on_event)
     field = gather(study)
-    combiners = {name: find(name, "combiners")() for name in COMBINERS}
     result = contest(
         field.forecasts_NHQM, field.truth_NH, field.rows, study.task, deadline, combiners, size, None if combiner == "auto" else combiner
     )

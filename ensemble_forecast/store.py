@@ -231,7 +231,7 @@ class RunFolder:
                     continue
                 os.close(handle)
                 raise BadInput(
-                    f"{self.path} is in use by process {owner}: one driver at a time; wait for it, stop it (kill {owner}), or take another --study name"
+                    f"{self.path} is in use by process {owner}: one driver at a time; wait for it, or stop it (kill {owner}), or take another --study"
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)

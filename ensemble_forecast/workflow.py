@@ -38,13 +38,13 @@ FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the
 STACK_SHARE = 0.35  # of the budget of `fit`, for the contest and the refits
 
 
-def pipeline_for(name: str, options: dict[str, Any], log: Log) -> Pipeline:
-    """Find the pipeline of a study, or write one for data of one's own.
+def pipeline_for(name: str, options: dict[str, Any]) -> Pipeline:
+    """Find the pipeline of a study, or make one for data of one's own.
 
     Parameters
     ----------
     options
-        Settings given on the command line. ``source`` (with ``horizon``) makes ``pipelines/NAME.toml`` where there is none; the others
+        Settings given on the command line. ``source`` (with ``horizon``) makes a pipeline where there is no ``pipelines/NAME.toml``; the others
         override the file for this call.
 
     Raises
@@ -56,17 +56,21 @@ def pipeline_for(name: str, options: dict[str, Any], log: Log) -> Pipeline:
     if "source" in options and not file.exists() and name not in pipelines.names("pipelines"):
         if "horizon" not in options:
             raise BadInput("data of your own need a horizon: add --horizon N, the number of steps to forecast")
-        pipeline = pipelines.check(options, "the command line")
-        read_table(Path(pipeline.source))  # a wrong path or file is refused before anything is written
-        pipelines.write(pipeline, file)
-        log(f"wrote {file}: edit it and run the same command again to change what is done")
-        return pipeline
+        return pipelines.check(options, "the command line")
     path = pipelines.find(name, "pipelines")
     written = pipelines.read(path)
     given = pipelines.check(written.model_dump(exclude_none=True) | options, "the command line")
     if "source" in options and Path(given.source).resolve() != Path(written.source).resolve():
         raise BadInput(f"{path} reads {written.source}, not {given.source}: take another --study name, or edit that file")
     return given
+
+
+def keep_pipeline(name: str, pipeline: Pipeline, log: Log) -> None:
+    """Write ``pipelines/NAME.toml`` for data of one's own, once the data have been accepted."""
+    file = Path("pipelines") / f"{name}.toml"
+    if not file.exists() and name not in pipelines.names("pipelines"):
+        pipelines.write(pipeline, file)
+        log(f"wrote {file}: edit it, then run search --study {name} again, to change what is done")
 
 
 def run_search(
@@ -186,7 +190,7 @@ def search(name: str, runs: str | Path = "runs", **options: Any) -> pd.DataFrame
     -------
     DataFrame: the leaderboard.
     """
-    pipeline = pipeline_for(name, options, no_log)
+    pipeline = pipeline_for(name, options)
     study = open_study(name, Path(runs), pipeline, log=no_log)
     run_search(study)
     return pd.DataFrame(overview.leaderboard(study.folder))

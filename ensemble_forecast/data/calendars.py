@@ -101,7 +101,7 @@ class Calendar:
         return self._stamp(step, np.repeat(phase_S, size_S))
 
     def _step(self, stamp: np.ndarray, phase: np.ndarray) -> np.ndarray:
-        """Find the number of the nearest step: of days, weeks and shorter ones the closest; the business day before; the one in the same month or quarter."""
+        """Find the number of the nearest step; for business days the one before, for months and longer the one in the same month or quarter."""
         if self.unit in FIXED:
             period = FIXED[self.unit] * self.count
             return (2 * (stamp - phase) + period) // (2 * period)

@@ -11,22 +11,8 @@ from ensemble_forecast.data.problem import Problem
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.registry import did_you_mean
 
-STAMP_NAMES = (
-    "ds",
-    "date",
-    "datetime",
-    "timestamp",
-    "time",
-    "open_time",
-    "open time",
-    "opentime",
-    "day",
-    "week",
-    "month",
-    "quarter",
-    "year",
-    "period",
-)
+STAMP_NAMES = ("ds", "date", "datetime", "timestamp", "time", "open_time", "open time", "opentime")
+LOOSE_STAMP_NAMES = ("period", "day", "week", "month", "quarter", "year")  # may be covariates too: only when nothing else reads as dates
 ID_NAMES = ("unique_id", "item_id", "series_id")
 LOOSE_ID_NAMES = ("series", "id", "ticker", "symbol", "asset")  # read as ids unless they number the rows
 TARGET_NAMES = ("y", "close")
@@ -115,8 +101,8 @@ def flatten(frame: pd.DataFrame | pd.Series) -> pd.DataFrame:
     named = [str(name).strip().lower() for name in index.names if name is not None]
     says_something = isinstance(index, pd.MultiIndex) or not pd.api.types.is_integer_dtype(index.dtype)
     flat = frame.copy(deep=False)
-    flat.columns = pd.Index(np.array([str(name).strip() for name in frame.columns], dtype=object))
-    if says_something or any(name in (*STAMP_NAMES, *ID_NAMES) for name in named):
+    flat.columns = _plain_names(frame.columns)
+    if says_something or any(name in (*STAMP_NAMES, *LOOSE_STAMP_NAMES, *ID_NAMES) for name in named):
         is_stamp = isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex))
         names = [str(name).strip() if name is not None else ("ds" if is_stamp else f"index_{level}") for level, name in enumerate(index.names)]
         free = [f"{name} (index)" if name in set(flat.columns) else name for name in names]
@@ -133,39 +119,28 @@ def lay_out(flat: pd.DataFrame, columns: Columns) -> tuple[Layout | None, list[P
         return None, [Problem(None, None, name, "two columns have this name", "rename or remove one") for name in twice]
     if not len(flat):
         return None, [Problem(None, None, None, "the table has no rows", "give at least one row per step of history")]
-    problems: list[Problem] = []
     found = {name: _match(name, names) for name in columns.named}
-    for name, column in found.items():
-        if column is None:
-            role = "known covariate" if name in columns.known else "static covariate" if name in columns.static else "target"
-            role = "past covariate" if columns.past and name in columns.past else role
-            problems.append(
-                Problem(None, None, name, f"the {role} is missing from the table", f"add it, or correct its name; {did_you_mean(name, names)}")
-            )
+    problems = [_absent(name, columns, names) for name, column in found.items() if column is None]
     if problems:
         return None, problems
     taken = {str(column) for column in found.values()}
     stamp = _find_stamp(flat, [name for name in names if name not in taken])
     if stamp is None:
         remedy = "name the column of dates 'ds' or 'date', or give the frame a DatetimeIndex"
-        return None, [Problem(None, None, None, f"no column of stamps among {', '.join(names)}", remedy)]
+        return None, [Problem(None, None, None, f"no column of stamps among {_list(names)}", remedy)]
     rest = [name for name in names if name not in taken | {stamp}]
     identity, row_counter = _find_id(flat, rest)
     rest = [name for name in rest if name != identity and name != row_counter]
     numeric = [name for name in rest if numerals.is_numeric(flat[name])]
     target = found[columns.target] if columns.target else _default_target(numeric)
     if target is None:
-        found_text = "no column of numbers to forecast" if not numeric else f"several columns could be the target: {', '.join(numeric)}"
+        found_text = "no column of numbers to forecast" if not numeric else f"several columns could be the target: {_list(numeric)}"
         remedy = "add a column 'y'" if not numeric else "name one with target (--target)"
         return None, [Problem(None, None, None, found_text, remedy)]
     chosen = (target, *(str(found[name]) for name in (*columns.known, *columns.static, *(columns.past or ()))))
     if len(set(chosen)) < len(chosen):
         return None, [Problem(None, None, target, "the column has two roles", "name it once among target, past, known and static")]
-    for name in chosen:
-        if not numerals.is_numeric(flat[name]) and not numerals.blank(flat[name]).all():
-            problems.append(
-                Problem(None, None, name, f"numbers are needed, but the column holds {_sample(flat[name])}", "write it as numbers (0 and 1, say)")
-            )
+    problems = [_text(flat[name]) for name in chosen if not numerals.is_numeric(flat[name]) and not numerals.blank(flat[name]).all()]
     past = tuple(str(found[name]) for name in columns.past) if columns.past is not None else tuple(n for n in numeric if n not in chosen)
     layout = Layout(
         stamp=stamp,
@@ -177,6 +152,13 @@ def lay_out(flat: pd.DataFrame, columns: Columns) -> tuple[Layout | None, list[P
         left_out=tuple(name for name in names if name not in {stamp, identity, *chosen, *past}),
     )
     return (None if problems else layout), problems
+
+
+def _plain_names(names: pd.Index) -> pd.Index:
+    """Make column names plain text; of several levels (field, ticker) those that do not tell columns apart are dropped."""
+    levels = [names.get_level_values(i) for i in range(names.nlevels)]
+    telling = [level for level in levels if level.nunique() > 1] or levels[:1]
+    return pd.Index(np.array([" ".join(map(str, parts)).strip() for parts in zip(*telling, strict=True)], dtype=object))
 
 
 def _match(name: str, names: list[str]) -> str | None:
@@ -203,7 +185,8 @@ def _find_stamp(flat: pd.DataFrame, names: list[str]) -> str | None:
     for usual in STAMP_NAMES:
         if (column := _match(usual, names)) is not None:
             return column
-    return next((name for name in names if stamps.is_stamp(flat[name])), None)
+    loose = [column for usual in LOOSE_STAMP_NAMES if (column := _match(usual, names)) is not None]
+    return next((name for name in names if stamps.is_stamp(flat[name])), loose[0] if loose else None)
 
 
 def _find_id(flat: pd.DataFrame, names: list[str]) -> tuple[str | None, str | None]:
@@ -218,7 +201,20 @@ def _find_id(flat: pd.DataFrame, names: list[str]) -> tuple[str | None, str | No
     return None, None
 
 
-def _sample(column: pd.Series) -> str:
-    """Show one cell of a column that is no number."""
-    cells = column[~numerals.blank(column)]
-    return repr(cells.iloc[0]) if len(cells) else "nothing"
+def _list(names: list[str], most: int = 12) -> str:
+    """Name columns, but not hundreds of them."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _absent(name: str, columns: Columns, names: list[str]) -> Problem:
+    """Say that a named column is not there."""
+    roles = {"known covariate": columns.known, "static covariate": columns.static, "past covariate": columns.past or ()}
+    role = next((role for role, members in roles.items() if name in members), "target")
+    remedy = f"add it, or correct its name; {did_you_mean(name, names)}"
+    return Problem(None, None, name, f"the {role} is missing from the table", remedy)
+
+
+def _text(column: pd.Series) -> Problem:
+    """Say that a column that must be numbers holds text."""
+    cell = column[~numerals.blank(column)].iloc[0]
+    return Problem(None, None, str(column.name), f"numbers are needed, but the column holds {cell!r}", "write it as numbers (0 and 1, say)")

@@ -43,7 +43,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
         return _read_parquet(path, raw)
     if path.suffix.lower() in {".parquet", ".pq"}:
         raise BadInput(f"{path} is no parquet file although its name says so; write it again, or name it .csv")
-    return _read_csv(path, _decode(path, raw))
+    try:
+        return _read_csv(path, _decode(path, raw))
+    except csv.Error as error:
+        raise BadInput(f"{path} is no regular table ({error}); save it as CSV (UTF-8) or parquet") from error
 
 
 def _read_parquet(path: Path, raw: bytes) -> pd.DataFrame:
@@ -100,7 +103,7 @@ def _number_column(column: pd.Series, decimal: str) -> pd.Series:
     if cells.str.fullmatch(r"[+-]?0\d+").any():
         return column
     if not column.isna().any() and cells.str.fullmatch(r"[+-]?\d{1,18}").all():
-        return column.astype(np.int64)
+        return pd.to_numeric(cells)
     if not numerals.is_numeric(column):
         return column
     values, bad = numerals.to_numbers(column, decimal)

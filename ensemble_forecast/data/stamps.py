@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pandas.api import types
 
 MISSING = np.iinfo(np.int64).min  # what NumPy makes of NaT
@@ -46,6 +47,8 @@ def read(column: pd.Series) -> Reading:
 
     Zoned stamps become UTC, but when all of them are midnights they are dates, and stay the dates that were written.
     """
+    if isinstance(column.dtype, pd.ArrowDtype):
+        column = pa.array(column).to_pandas()
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -59,11 +62,11 @@ def read(column: pd.Series) -> Reading:
 
 def _reading(values: np.ndarray, unread: np.ndarray | None = None) -> Reading:
     """Make a reading of naive datetime64 values."""
+    whole = values.astype("datetime64[s]")
     none = np.zeros(len(values), dtype=bool)
-    seconds = values.astype("datetime64[s]").astype(np.int64)
-    reading = Reading(seconds, none if unread is None else unread, none.copy())
-    fraction = values.astype("datetime64[ns]") - values.astype("datetime64[s]") if values.dtype != "datetime64[s]" else none[:0]
-    if len(np.unique(fraction[~np.isnat(fraction)])) > 1 if fraction.dtype.kind == "m" else False:
+    reading = Reading(whole.astype(np.int64), none if unread is None else unread, none.copy())
+    fraction = (values - whole)[~np.isnat(values)]
+    if len(fraction) and (fraction != fraction[0]).any():  # one fraction for all, such as 23:59:59.999, does no harm
         reading.doubt = "stamps differ by fractions of a second"
     return reading
 

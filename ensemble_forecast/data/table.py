@@ -90,7 +90,8 @@ def read(flat: pd.DataFrame, layout: Layout, log: Log) -> tuple[Table, list[Prob
     nameless = flat[layout.id].isna().to_numpy(dtype=bool) if layout.id else np.zeros(len(flat), dtype=bool)
     if layout.id:
         codes, names = pd.factorize(flat[layout.id], use_na_sentinel=True)
-        ids = tuple(map(str, names))
+        merged, distinct = pd.factorize(np.array([str(name) for name in names], dtype=object))  # 1 and "1" are one name
+        codes, ids = np.where(codes < 0, -1, np.append(merged, -1)[codes]), tuple(distinct)
     else:
         codes, ids = np.zeros(len(flat), dtype=np.int64), (layout.target,)
     order = (
@@ -147,7 +148,7 @@ def trim(table: Table, log: Log) -> Table:
     stop_S = np.minimum(last_S + 1, end_S)
     if table.layout.known:
         incomplete = np.concatenate([np.flatnonzero(np.isnan(table.values[:, table.known]).any(axis=1)), [len(table.stamp)]])
-        stop_S = np.where(empty_S, end_S, np.minimum(incomplete[np.searchsorted(incomplete, last_S + 1)], end_S))
+        stop_S = np.where(empty_S, end_S, np.minimum(incomplete[np.searchsorted(incomplete, np.minimum(last_S + 1, len(table.stamp)))], end_S))
     if empty_S.any():
         name = table.ids[int(np.argmax(empty_S))]
         log(f"{int(empty_S.sum())} series without any observed target left out, the first is {name!r}")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.ensemble.base import Rows, check_fitted, closed, clusters, opened
@@ -23,7 +25,6 @@ LEAST_SCORES = 50  # a bucket; below, all horizons are pooled
 HALF_STRENGTH = 50  # clusters at which shifts are applied by half
 NARROWEST = 1e-6  # scales: a forecast without width says nothing about widths
 STEEPEST = 2.0  # slope of log-odds
-NEWTON_STEPS = 25
 
 
 @dataclass(kw_only=True)
@@ -119,7 +120,7 @@ def shifts(forecast_NHQ: np.ndarray, truth_NH: np.ndarray, scale_N: np.ndarray, 
 
 
 def platt(log_odds_NH: np.ndarray, truth_NH: np.ndarray) -> tuple[float, float]:
-    """Fit slope and intercept of log-odds to labels by Newton's method, with a unit normal prior around the identity.
+    """Fit slope and intercept of log-odds to labels, with a unit normal prior around the identity.
 
     Returns
     -------
@@ -129,10 +130,12 @@ def platt(log_odds_NH: np.ndarray, truth_NH: np.ndarray) -> tuple[float, float]:
     inputs_CK = np.stack([log_odds_NH[finite_NH], np.ones(finite_NH.sum())], axis=1)
     label_C = truth_NH[finite_NH]
     identity = np.array([1.0, 0.0])
-    line = identity
-    for _ in range(NEWTON_STEPS):
-        up_C = 1 / (1 + np.exp(-inputs_CK @ line))
-        gradient = inputs_CK.T @ (up_C - label_C) + line - identity
-        curvature = (inputs_CK * (up_C * (1 - up_C))[:, None]).T @ inputs_CK + np.eye(2)
-        line = line - np.linalg.solve(curvature, gradient)
-    return float(np.clip(line[0], 0, STEEPEST)), float(line[1])
+
+    def penalised_loss(line: np.ndarray) -> tuple[float, np.ndarray]:
+        """Sum of the log losses and the prior, with its gradient."""
+        odds_C = inputs_CK @ line
+        loss = np.logaddexp(0, odds_C).sum() - label_C @ odds_C + 0.5 * ((line - identity) ** 2).sum()
+        return loss, inputs_CK.T @ (expit(odds_C) - label_C) + line - identity
+
+    slope, intercept = minimize(penalised_loss, identity, jac=True, method="L-BFGS-B", bounds=[(0.0, STEEPEST), (None, None)]).x
+    return float(slope), float(intercept)

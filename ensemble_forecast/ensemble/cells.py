@@ -13,7 +13,7 @@ from ensemble_forecast.ensemble.base import Rows, clusters, opened
 from ensemble_forecast.metrics import pinball
 from ensemble_forecast.seeds import generator
 
-MAX_VALUES = 200_000  # cells x levels: 400 k gave the same weights in twice the time
+MAX_VALUES = 200_000  # cells x levels: 400 k lowered the loss by less than 0.01 % in twice the time
 FARTHEST = 50.0  # scales: an exploded forecast counts as this far off, so that it cannot hide the differences of the others
 
 

@@ -25,7 +25,7 @@ from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.registry import did_you_mean
 
-LEAST_GAIN = 2e-3  # of the loss: a smaller gain is not worth learning weights for, whatever its significance
+LEAST_GAIN = 1e-3  # of the loss: a smaller gain is not worth learning weights for, whatever its significance
 ONE_SE = float(ndtr(-1.0))  # chance of a standard normal to lie one standard error below zero
 
 

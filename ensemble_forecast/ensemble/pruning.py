@@ -1,7 +1,7 @@
 """Which candidates are worth combining: not much worse than the best, no copies of each other, not too many.
 
-Pruning is what makes equal and shrunken weights safe: with junk among the candidates the simple average lost 50 % on M4 hourly, without it
-nothing at all.
+Pruning is what makes equal and shrunken weights safe: on M4 hourly, with candidates at twice the best loss in it, the simple average was about
+50 % worse; after pruning it came within 3 % of learnt weights.
 """
 
 import numpy as np

@@ -136,4 +136,5 @@ def _sentence(answer: dict[str, Any]) -> str:
 def _comparison(name: str, test: dict[str, Any]) -> str:
     """Phrase one test."""
     side = "smaller" if test["mean_difference"] < 0 else "larger"
-    return f"{abs(test['skill_percent']):.1f} % {side} than that of {NAMES.get(name, name)} (p = {test['p_holm']:.3f})"
+    chance = f"p = {test['p_holm']:.3f}" if test["p_holm"] >= 0.0005 else "p < 0.001"
+    return f"{abs(test['skill_percent']):.1f} % {side} than that of {NAMES.get(name, name)} ({chance})"

@@ -49,7 +49,7 @@ def seasons_of(panel: Panel, task: Task) -> tuple[int, ...]:
 
 
 def seasonal_naive(panel: Panel, origins: Origins, horizon: int, season: int) -> np.ndarray:
-    """Repeat the last season; the last value where the history is shorter than that. Season 1 is the naive forecast.
+    """Repeat the last season; the last value where the history is shorter than one. Season 1 is the naive forecast.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def seasonal_naive(panel: Panel, origins: Origins, horizon: int, season: int) ->
     """
     ahead_H = np.arange(1, horizon + 1)
     step_NH = origins.step[:, None] + ahead_H - season * -(-ahead_H // season)
-    step_NH = np.where(step_NH >= 0, step_NH, origins.step[:, None])
+    step_NH = np.where(origins.step[:, None] + 1 >= season, step_NH, origins.step[:, None])
     return panel.y_filled[panel.offsets[origins.series, None] + step_NH]
 
 

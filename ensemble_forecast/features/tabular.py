@@ -11,9 +11,9 @@ import numpy as np
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.features.calendar import calendar_at, calendar_fields
 from ensemble_forecast.features.contexts import gather, scale_at
 from ensemble_forecast.features.seasons import seasons_of
+from ensemble_forecast.features.stamps import calendar_at, calendar_fields
 
 LAGS = 7
 PHASES = 3  # values at the target's phase, for each season

@@ -1,6 +1,7 @@
 """The search: portfolio first, then what gains most in a second, until the deadline; every trial that ends is on disk."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ SHORTEST_LIMIT_S = 10.0
 COMMIT_SHARE = 0.9  # of the time left, for training: what a deadline truncates still has to be scored and written
 GRACE_S = 5.0  # beyond its limit, before a trial that does not look at its deadline is killed
 TICK_S = 0.5
+REPEATS_AT_MOST = 3
 
 Event = dict[str, Any]
 
@@ -137,6 +139,7 @@ class _Search:
         self.opened: set[str] = set()
         self.opening: dict[str, str] = {}  # families by job
         self.exhausted: set[str] = set()
+        self.repeats: Counter[str] = Counter()  # of each family: draws in a row that forecast what an earlier trial did
         self.jobs: dict[str, Job] = {}
         self.space = space.under(transforms).only(families) if trials is None else _space_of(trials)
         with explaining_full_disk(run_folder.path):
@@ -293,19 +296,24 @@ class _Search:
         if job is None:
             return
         if answer["event"] == "died":
-            if answer["id"] in self.run_folder.candidate_ids():
+            if job.id in self.run_folder.candidate_ids():
                 self._finish_from_disk(job)
                 return
-            answer = {
-                "state": "failed",
-                "reason": answer["reason"],
-                "windows": [],
-                "truncated": False,
-                "seconds": _seconds_since(job),
-                "started": job.started,
-            }
+            unknown = {"windows": [], "truncated": False, "seconds": _seconds_since(job), "started": job.started}
+            answer = unknown | {"state": "failed", "reason": answer["reason"]}
+        elif answer["state"] == "refused":
+            answer = answer | {"state": "failed"}
+        if not job.portfolio and answer["state"] == "finished":
+            self._count_repeat(job.family, answer["windows"])
         line = blank_line(**{"id": job.id, "family": job.family, "params": job.params, "metric": self.metric, "retry_of": job.retry_of} | answer)
         self._end(job, line)
+
+    def _count_repeat(self, family: str, windows: list[float | None]) -> None:
+        """Give up drawing from a family whose holes have stopped to matter: its draws score what earlier trials did, to the last digit."""
+        known = any(line["windows"] == windows for line in self.history.lines if line["family"] == family)
+        self.repeats[family] = self.repeats[family] + 1 if known else 0
+        if self.repeats[family] >= REPEATS_AT_MOST:
+            self.exhausted.add(family)
 
     def _end_overdue(self) -> None:
         """Kill trials that do not look at their deadline."""

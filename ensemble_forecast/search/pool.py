@@ -196,6 +196,7 @@ class Pool:
         """Replace a worker that ended by itself, and say what became of its job."""
         self._end(seat)
         if not seat.ready:
+            self._seats.remove(seat)
             tail = self._log_path.read_text(errors="replace").strip().splitlines()[-1:]
             raise Unfinished(f"a worker ended before it was ready ({' '.join(tail) or 'no message'}); see {self._log_path}")
         self._seats[self._seats.index(seat)] = self._start(seat.device)

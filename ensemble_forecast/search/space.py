@@ -28,7 +28,7 @@ from ensemble_forecast.registry import WRAPPERS, did_you_mean, families, find
 Params = dict[str, Any]  # fields of a family, and `transform`
 HOLE_KEYS = ["low", "high", "log", "step", "choices", "when"]
 AUTO = "auto"  # as a choice: the field is left to the learner, whose default is then None; TOML has no null
-TRANSFORM = "transform"
+TRANSFORM, TRANSFORMED = "transform", "transformed"  # the key, and the wrapper it stands for
 UNTRANSFORMED = "none"
 TRANSFORMS = (UNTRANSFORMED, "log", "asinh")
 
@@ -50,20 +50,21 @@ class Trial(Protocol):
 class Hole:
     """A leaf of the space that the search fills, validated once, at birth."""
 
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
     log: bool = False
     step: float | None = None
     choices: tuple[Any, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if bool(self.choices) == (self.low is not None and self.high is not None) or (self.low is None) != (self.high is None):
+        if (self.low is None) != (self.high is None) or bool(self.choices) != (self.low is None):
             raise BadInput("a hole has either low and high, or choices")
         if self.low is None or self.high is None:
             if self.log or self.step is not None:
                 raise BadInput("log and step go with low and high, not with choices")
-        elif not self.low < self.high or (self.log and self.low <= 0) or (self.log and self.step is not None):
+            return
+        if self.low >= self.high or (self.log and (self.low <= 0 or self.step is not None)):
             raise BadInput(
                 f"low must lie below high, above 0 with log, and log excludes step; got low {self.low}, high {self.high}, step {self.step}"
             )
@@ -148,11 +149,14 @@ class FamilySpace:
         def allowed(name: str) -> str:
             return name if name in transforms else transforms[-1]
 
+        if self.family == TRANSFORMED:
+            return self
+        own = str(self.fixed.get(TRANSFORM, UNTRANSFORMED))
         hole, holes = self.holes.get(TRANSFORM), dict(self.holes)
         fixed = {name: value for name, value in self.fixed.items() if name != TRANSFORM}
-        entries = [entry | {TRANSFORM: allowed(entry.get(TRANSFORM, self.fixed.get(TRANSFORM, UNTRANSFORMED)))} for entry in self.entries]
+        entries = [entry | {TRANSFORM: allowed(entry.get(TRANSFORM, own))} for entry in self.entries]
         if hole is None:
-            fixed[TRANSFORM] = allowed(self.fixed.get(TRANSFORM, UNTRANSFORMED))
+            fixed[TRANSFORM] = allowed(own)
         else:
             holes[TRANSFORM] = replace(hole, choices=tuple(dict.fromkeys(allowed(choice) for choice in hole.choices)))
         return replace(self, fixed=fixed, holes=holes, entries=tuple(entries))
@@ -248,10 +252,11 @@ def parse_space(content: Mapping[str, Any], where: Path | str) -> Space:
 
 def config_of(family: str, params: Params) -> Config:
     """Turn a family's parameters into what `learners.base.build` takes: a transform becomes a wrapper."""
-    own = {name: value for name, value in params.items() if name != TRANSFORM or family in WRAPPERS}
-    transform = params.get(TRANSFORM, UNTRANSFORMED) if family not in WRAPPERS else UNTRANSFORMED
-    config = {"family": family, "params": own}
-    return config if transform == UNTRANSFORMED else {"family": "transformed", "params": {TRANSFORM: transform, "member": config}}
+    if family == TRANSFORMED:
+        return {"family": family, "params": params}
+    transform = params.get(TRANSFORM, UNTRANSFORMED)
+    config = {"family": family, "params": {name: value for name, value in params.items() if name != TRANSFORM}}
+    return config if transform == UNTRANSFORMED else {"family": TRANSFORMED, "params": {TRANSFORM: transform, "member": config}}
 
 
 def canonical(family: str, params: Params) -> str:
@@ -299,7 +304,7 @@ def _parse_table(family: str, table: dict[str, Any], where: str) -> FamilySpace:
 
 def _check_table(table: FamilySpace, where: str) -> None:
     known = [item.name for item in fields(find(table.family, *FAMILY_TABLES))]
-    if table.family not in WRAPPERS:
+    if table.family != TRANSFORMED:
         known.append(TRANSFORM)
     for keys, place in ((table.fixed, ""), (table.holes, ""), *((entry, f" portfolio entry {rank}") for rank, entry in enumerate(table.entries, 1))):
         for name in keys:
@@ -311,7 +316,7 @@ def _check_table(table: FamilySpace, where: str) -> None:
                 source = "" if name in entry else " (the learner's default)"
                 raise BadInput(f"{where} portfolio entry {rank}: {name} = {value!r}{source} lies outside its hole; widen the hole or name a value")
         transform = entry.get(TRANSFORM, UNTRANSFORMED)
-        if table.family not in WRAPPERS and transform not in TRANSFORMS:
+        if transform not in TRANSFORMS:
             raise BadInput(f"{where} portfolio entry {rank}: transform must be one of {', '.join(TRANSFORMS)}; got {transform!r}")
         try:
             build(config_of(table.family, table.complete(entry)))

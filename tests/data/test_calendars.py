@@ -8,8 +8,8 @@ from ensemble_forecast.data.calendars import Calendar, infer
 from ensemble_forecast.data.frames import Columns, to_panel
 from ensemble_forecast.errors import BadInput
 
-FOUND = ["s", "15s", "min", "5min", "h", "4h", "D", "2D", "B", "W-MON", "W-SUN", "2W-WED", "MS", "ME", "BMS", "BME", "2MS", "QS-JAN", "QS-FEB", "QE-DEC",
-         "QE-JAN", "6MS", "2QS-JAN", "YS-JAN", "YS-JUL", "YE-DEC", "YE-JUN", "2YS-JAN"]  # fmt: skip
+FOUND = ["s", "15s", "min", "5min", "h", "4h", "D", "2D", "B", "W-MON", "W-SUN", "2W-WED", "MS", "ME", "BMS", "BME", "2MS", "QS-JAN", "QS-FEB",
+         "QE-DEC", "QE-JAN", "6MS", "2QS-JAN", "YS-JAN", "YS-JUL", "YE-DEC", "YE-JUN", "2YS-JAN"]  # fmt: skip
 OTHER_NAMES = {"6MS": "2QS-JAN"}
 
 

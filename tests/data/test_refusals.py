@@ -13,7 +13,7 @@ from ensemble_forecast.errors import BadInput
 def daily(n=20, **columns):
     """A sound long frame of one series."""
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=n), "y": np.sin(np.arange(n))})
-    return frame.assign(**{name: values for name, values in columns.items()})
+    return frame.assign(**columns)
 
 
 def changed(row, column, value, n=20, **columns):
@@ -166,7 +166,7 @@ def test_bad_files_are_refused_by_name(tmp_path, name):
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
-    with pytest.raises(BadInput, match="no file at .*nowhere.csv; check the path"):
+    with pytest.raises(BadInput, match=r"no file at .*nowhere\.csv; check the path"):
         read_table(tmp_path / "nowhere.csv")
     with pytest.raises(BadInput, match="is a folder; name the CSV"):
         doctor.examine(tmp_path, Columns())

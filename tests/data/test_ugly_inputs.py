@@ -58,6 +58,9 @@ FRAMES = {
     "blanks between thousands": long(values=[f"{value:,.1f}".replace(",", "\u202f") for value in VALUES]),
     "currency signs": long(values=[f"$ {value:,.1f}" for value in VALUES]),
     "objects": long(values=pd.Series(list(VALUES), dtype=object)),
+    "Arrow columns": long().astype({"ds": "timestamp[ns][pyarrow]", "y": "double[pyarrow]"}),
+    "Arrow days": long().astype({"ds": "date32[day][pyarrow]"}),
+    "names in two levels": pd.DataFrame(VALUES[:, None], DAYS, pd.MultiIndex.from_tuples([("Close", "BTC-USD")])),
     "nullable numbers": long(values=pd.array(VALUES, dtype="Float64")),
     "leading rows without target": long(
         pd.date_range("2024-01-01", periods=24), np.concatenate([[np.nan] * 4, VALUES])
@@ -131,6 +134,24 @@ def test_a_decimal_comma_in_one_column_decides_for_the_file(tmp_path):
     np.testing.assert_array_equal(panel.past[:, 0], np.arange(1, 21) + 0.25)
 
 
+def test_a_month_beside_the_stamps_is_a_covariate():
+    panel = to_panel(long(month=DAYS.month).rename(columns={"ds": "opened"}), Columns())
+    assert panel.past_names == ("month",)
+
+
+def test_names_of_different_types_that_read_alike_are_one_series():
+    frame = pd.concat([long()[:10].assign(unique_id=7), long()[10:].assign(unique_id="7")])
+    assert to_panel(frame, Columns()).ids == ("7",)
+
+
+def test_past_covariates_after_the_last_target_are_hidden():
+    frame = long(x=1.0, k=2.0)
+    frame.loc[15:, "y"] = np.nan
+    panel = to_panel(frame, Columns(target="y", known=("k",)))
+    assert np.isnan(panel.past[15:]).all()
+    assert np.isfinite(panel.known).all()
+
+
 def test_integers_and_booleans_are_numbers():
     panel = to_panel(long(values=np.arange(20), promo=[True, False] * 10, open_=["true", "false"] * 10), Columns())
     assert panel.y.dtype == np.float64
@@ -150,6 +171,18 @@ def test_a_time_zone_is_converted_to_utc_and_told():
     panel = to_panel(pd.DataFrame({"ds": hours, "y": np.arange(48.0)}), Columns(), told.append)
     assert (panel.stamps(0, 0, 48) == hours.tz_convert("UTC").tz_localize(None)).all()
     assert told == ["stamps converted from time zone Europe/Berlin to UTC"]
+
+
+@pytest.mark.parametrize(("offset", "hours"), [("Z", 0), (" UTC", 0), ("+02:00", 2), ("-0530", -5.5), ("+01", 1)])
+def test_offsets_in_text_become_utc(offset, hours):
+    frame = long([f"{text}{offset}" for text in written("%Y-%m-%d 09:15:00")])
+    first = to_panel(frame, Columns()).stamps(0, 0, 1)[0]
+    assert first == pd.Timestamp("2024-01-05 09:15") - pd.Timedelta(hours=hours)
+
+
+def test_stamps_at_the_last_millisecond_of_each_day_are_daily():
+    panel = to_panel(long(DAYS + pd.Timedelta("23:59:59.999")), Columns())
+    assert (panel.freq, panel.stamps(0, 0, 1)[0]) == ("D", pd.Timestamp("2024-01-05 23:59:59"))
 
 
 def test_known_covariates_ahead_are_kept_up_to_the_first_incomplete_row():

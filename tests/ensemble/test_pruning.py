@@ -10,9 +10,9 @@ def test_candidates_far_worse_than_the_best_are_dropped_and_the_rest_come_best_f
 
 
 def test_near_copies_are_dropped_and_the_better_one_stays(seeded, task):
-    rng, rows = np.random.default_rng(0), seeded.panel_rows(200, 2)
-    forecasts, truth = seeded.draw(rng, rows, 4, np.array([0.5, 0.5]))
-    worse_copy = forecasts[..., :1] + 0.03 * rng.normal(size=forecasts.shape[:2] + (1, 1))
+    rows = seeded.panel_rows(200, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.5]))
+    worse_copy = forecasts[..., :1] + 0.05 * (forecasts[:, :, 2:3, :1] - truth[..., None, None])
     assert sorted(survivors(np.concatenate([worse_copy, forecasts], axis=-1), truth, rows, task).tolist()) == [1, 2]
 
 

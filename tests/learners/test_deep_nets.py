@@ -239,5 +239,5 @@ def test_nothing_to_learn_from_is_too_short(learner):
 
 def test_the_automatic_context_follows_horizon_and_season_and_is_capped_by_the_length():
     long, short = Panel.of([np.arange(500.0)]), Panel.of([np.arange(20.0)])
-    for panel, task, expected in [(long, Task(horizon=13), 52), (long, Task(horizon=24, season_length=12), 64), (short, Task(horizon=13), 12)]:
+    for panel, task, expected in [(long, Task(horizon=13), 52), (long, Task(horizon=24, season_length=12), 84), (short, Task(horizon=13), 12)]:
         assert Mlp(steps=1, width=8, blocks=0).fit(panel, roles_of(panel, 10), task, NEVER).view_["context"] == expected

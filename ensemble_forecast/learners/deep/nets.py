@@ -23,6 +23,7 @@ from ensemble_forecast.windows import Roles
 MIN_STEPS = 3  # of history before an origin: two differences
 PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
 MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
+WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
 LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be padding
 
 
@@ -65,7 +66,7 @@ class NetLearner(Learner):
     Parameters
     ----------
     context
-        Steps the net sees; None chooses by horizon, season and typical length.
+        Steps the net sees, at most 0.6 of the median length; None chooses by horizon and season.
     steps, batch
         Length of the training, and origins a step.
     learning_rate, weight_decay, dropout
@@ -144,8 +145,8 @@ class NetLearner(Learner):
         return module
 
     def _view(self, panel: Panel, fit: Origins, task: Task) -> View:
-        """Settle context and covariate scales from the rows up to the last origin of each series that is learnt from."""
-        wanted = self.context or max(2 * task.horizon, 3 * task.season_length, min(4 * task.horizon, 64))
+        """Settle the context, and the covariates' means and deviations over the origins that are learnt from."""
+        wanted = self.context or max(2 * task.horizon, WEEK * task.season_length, min(4 * task.horizon, 64))
         lengths = panel.lengths_S[np.unique(fit.series)]
         context = max(2, min(wanted, int(LONGEST_SHARE * np.median(lengths))))
         past_FC = panel.past[fit.rows(panel)] if self.covariates else np.empty((len(fit), 0))

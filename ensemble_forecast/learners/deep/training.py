@@ -22,6 +22,7 @@ WARM_UP = 0.05  # share of the steps in which the learning rate rises
 GRADIENT_NORM = 1.0
 EMA_DECAY = 0.998
 PATIENCE = 4  # stop when the best snapshot is so many times shorter than the training by now
+LEAST_SHARE = 1 / 4  # of the steps is always trained: a loss may rise before it falls
 FIRST_POINT = 1 / 32  # share of the steps before the first evaluation
 EVALUATED_ROWS = 512
 EXPLODED = 1e3  # mean loss in window units (nats for direction), where climatology has about 1
@@ -93,7 +94,7 @@ def train(net: torch.nn.Module, objective: Objective, fit: Windows, stop: Window
             stop_loss = -float(step) if stop is None else evaluate(average, objective, stop)  # without a stop role, the longest is the best
             if stop_loss < best_loss:
                 best_loss, best_steps, best = stop_loss, step, _arrays(average)
-            if step >= PATIENCE * best_steps:
+            if step >= max(PATIENCE * best_steps, LEAST_SHARE * recipe.steps):
                 break
     return Trained(best, best_steps, truncated)
 

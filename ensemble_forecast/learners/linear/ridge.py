@@ -37,8 +37,8 @@ LARGEST_TARGET = 30.0
 ROBUST_PASSES = 2
 ROBUST_PENALTY = 0.01  # of the passes that only find row weights
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)  # the upper half is for noise such as returns
+CAUTION = 0.25  # standard errors of a difference in loss that a larger penalty may cost; a whole one is too much for weak but real seasons
 DEFAULT_PENALTY = 0.1  # where there is no stop role to choose by
-NEAR_BEST = 1.001  # of the best loss: the largest penalty within it is taken
 BOUND = 0.02  # a linear model of a label is not to be believed nearer to 0 or 1
 COIN_ROWS = 20  # independent labels' worth of belief in a fair coin
 BLOCK = 4096  # origins forecast at a time: bounds memory, changes nothing else
@@ -90,7 +90,7 @@ class Ridge(Learner):
     context: int | None = None
     centre: str = "last"
     base: str = "seasonal_naive"
-    scale: str = "series"
+    scale: str = "mad"
     penalty: float | None = None
     past_lags: int = 3
 
@@ -205,7 +205,7 @@ def _solve(inputs: Inputs, target_NH: np.ndarray, task: Task, penalty: float) ->
 
 
 def _choose_penalty(eigen: Eigen, inputs: Inputs, target_NH: np.ndarray, task: Task) -> float:
-    """Choose the largest penalty whose loss on the stop rows is as good as the best."""
+    """Choose the largest penalty whose loss on the stop rows is as good as the best, within a share of the standard error."""
     losses = []
     for penalty in PENALTIES:
         output_NH = eigen.intercept_H + (inputs.x_NF - eigen.mean_F) @ eigen.coefficients(penalty)
@@ -213,9 +213,13 @@ def _choose_penalty(eigen: Eigen, inputs: Inputs, target_NH: np.ndarray, task: T
             loss_NH = -np.log(np.where(target_NH > 0, _probability(output_NH), 1 - _probability(output_NH)))
         else:
             loss_NH = np.abs(target_NH - output_NH) * np.clip(inputs.scale_N / inputs.series_N, 0.2, 5.0)[:, None]
-        losses.append(float(loss_NH[np.isfinite(target_NH)].mean()))
-    good = [penalty for penalty, loss in zip(PENALTIES, losses, strict=True) if loss <= NEAR_BEST * min(losses)]
-    return max(good)
+        known_NH = np.isfinite(target_NH)
+        losses.append(np.where(known_NH, loss_NH, 0.0).sum(axis=1) / known_NH.sum(axis=1))
+    loss_PN = np.stack(losses)
+    excess_PN = loss_PN - loss_PN[loss_PN.mean(axis=1).argmin()]
+    n_independent = max(len(target_NH) / task.horizon, 1.0)  # targets of neighbouring origins overlap
+    error_P = excess_PN.std(axis=1) / np.sqrt(n_independent)
+    return PENALTIES[int(np.flatnonzero(excess_PN.mean(axis=1) <= CAUTION * error_P).max())]
 
 
 def _probability(output_NH: np.ndarray) -> np.ndarray:

@@ -33,8 +33,9 @@ def windows_of(panel: Panel, origins: Origins, length: int) -> np.ndarray:
     short_N = np.flatnonzero(origins.step + 1 < length)
     if len(short_N):
         first_N = panel.offsets[origins.series[short_N]]
-        reach_NK = np.minimum(np.arange(HEAD), origins.step[short_N, None])  # never beyond the origin
-        head_N = panel.y_filled[first_N[:, None] + reach_NK].mean(axis=1)
+        seen_NK = np.arange(HEAD) <= origins.step[short_N, None]  # never beyond the origin
+        head_NK = panel.y_filled[first_N[:, None] + np.where(seen_NK, np.arange(HEAD), 0)]
+        head_N = np.where(seen_NK, head_NK, 0.0).sum(axis=1) / seen_NK.sum(axis=1)
         window_NL[short_N] = np.where(np.isnan(window_NL[short_N]), head_N[:, None], window_NL[short_N])
     return window_NL
 

@@ -16,7 +16,7 @@ from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample
-from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, blocks_of, full_grid, hold_out, training_rows
+from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, blocks_of, full_grid, hold_out, learnable, training_rows
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
@@ -75,16 +75,16 @@ class Xgboost(Learner):
         self.truncated_ = False
         self._booster: Any = None  # cache of the live booster; booster_ holds its bytes
         rows = training_rows(panel, roles.fit, task, layout, self.base, self.rows, "xgboost")
-        judged = roles.fit if roles.stop is None else roles.stop
+        judged = roles.fit
         needs_table = task.kind == "quantiles" and self.objective == "absolute"
-        if roles.stop is not None:
+        if roles.stop is not None and learnable(panel, roles.stop, task):
             judged = sample(roles.stop, max(STOP_ROWS // task.horizon, 1), derive(task.seed, "xgboost", "stop"))
             booster = witness = self._boost(rows, task, deadline, training_rows(panel, judged, task, layout, self.base, STOP_ROWS, "xgboost-stop"))
             self.stopped_ = {"rounds": booster.num_boosted_rounds()}
         else:
             booster = witness = self._boost(rows, task, deadline, None)
             twin, held = hold_out(roles.fit, task)
-            if needs_table and len(twin) and len(held):  # residuals of a twin that did not see these origins
+            if needs_table and learnable(panel, twin, task) and learnable(panel, held, task):  # residuals of a twin that did not see these origins
                 judged = sample(held, max(STOP_ROWS // task.horizon, 1), derive(task.seed, "xgboost", "stop"))
                 witness = self._boost(training_rows(panel, twin, task, layout, self.base, self.rows, "xgboost"), task, deadline, None)
         if needs_table:
@@ -126,7 +126,7 @@ class Xgboost(Learner):
             watched = xgboost.QuantileDMatrix(stop.x_RF, stop.target_R, weight=stop.weight_R, max_bin=self.max_bin, nthread=1, ref=matrix)
             stopper = xgboost.callback.EarlyStopping(rounds=PATIENCE)
             booster = xgboost.train(
-                params, matrix, num_boost_round=self.rounds, evals=[(watched, "stop")], verbose_eval=False, callbacks=[clock, stopper]
+                params, matrix, num_boost_round=self.rounds, evals=[(watched, "stop")], verbose_eval=False, callbacks=[stopper, clock]
             )
             booster = booster[: booster.best_iteration + 1]
         self.truncated_ = self.truncated_ or clock.cut

@@ -22,6 +22,7 @@ from ensemble_forecast.metrics import cross_entropy
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
+DRAWN = 0.6  # share of the rows that a bootstrap draws: faster, and trees less alike (METHODS.md D.2)
 CHUNK = 10  # trees between two looks at the clock
 MOST_LEAVES = 250_000  # of all trees together: about 15 MB as arrays
 STOP_ROWS = 10_000
@@ -68,7 +69,7 @@ class Forest(Learner):
             raise BadInput(f"base must be one of {BASES}; got {self.base!r}")
 
     @abc.abstractmethod
-    def _grower(self, settings: dict[str, Any]) -> Any:
+    def _grower(self, settings: dict[str, Any], n_rows: int) -> Any:
         """Construct scikit-learn's forest."""
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
@@ -116,7 +117,7 @@ class Forest(Learner):
             "n_jobs": 1,
             "warm_start": True,
         }
-        forest = self._grower(settings)
+        forest = self._grower(settings, len(x_RF))
         while forest.n_estimators < self.trees and not (forest.n_estimators and deadline.passed()):
             forest.set_params(n_estimators=min(forest.n_estimators + CHUNK, self.trees))
             forest.fit(x_RF, rows.target_R, sample_weight=rows.weight_R)
@@ -128,7 +129,7 @@ class Forest(Learner):
         n_leaves = int((self.nodes_["feature"] < 0).sum())
         table_LQ = np.empty((n_leaves, task.n_outputs), dtype=np.float32)
         is_leaf = self.nodes_["feature"] < 0
-        first_T = (np.cumsum(is_leaf) - is_leaf)[self.nodes_["roots"]]
+        first_T: np.ndarray = (np.cumsum(is_leaf) - is_leaf)[self.nodes_["roots"]]
         for tree, (first, end) in enumerate(zip(first_T, [*first_T[1:], n_leaves], strict=True)):
             leaf_R = leaf_RT[:, tree] - first
             if task.kind == "direction":
@@ -161,8 +162,8 @@ class RandomForest(Forest):
 
     family: ClassVar[str] = "random_forest"
 
-    def _grower(self, settings: dict[str, Any]) -> Any:
-        return RandomForestRegressor(**settings, max_samples=0.6)  # METHODS.md D.2: faster, and less alike
+    def _grower(self, settings: dict[str, Any], n_rows: int) -> Any:
+        return RandomForestRegressor(**settings, max_samples=max(1, round(DRAWN * n_rows)))
 
 
 @dataclass(kw_only=True)
@@ -171,7 +172,7 @@ class ExtraTrees(Forest):
 
     family: ClassVar[str] = "extra_trees"
 
-    def _grower(self, settings: dict[str, Any]) -> Any:
+    def _grower(self, settings: dict[str, Any], n_rows: int) -> Any:  # noqa: ARG002
         return ExtraTreesRegressor(**settings)
 
 

@@ -47,6 +47,11 @@ class Grid:
         return self.base_NH + self.scale_N[:, None] * correction_NH
 
 
+def learnable(panel: Panel, origins: Origins, task: Task) -> bool:
+    """Whether any origin has both enough history and a target."""
+    return bool((np.isfinite(outcome(panel, origins, task)).any(axis=1) & (origins.step + 1 >= MIN_STEPS)).any())
+
+
 def training_rows(panel: Panel, origins: Origins, task: Task, layout: Layout, base: str, at_most: int, stream: str) -> Rows:
     """Sample rows evenly over series and time, horizon steps at random.
 

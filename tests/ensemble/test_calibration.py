@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.ensemble.calibration import Calibration, bucket_of, platt, shifts
+from ensemble_forecast.errors import NotFitted
+from ensemble_forecast.metrics import log_loss
+
+LEVELS = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+
+
+def below(truth, forecast):
+    """Share of the truth below each level."""
+    return (truth[..., None] <= forecast).mean(axis=(0, 1))
+
+
+def narrow(seeded, rng, n_series, factor_H):
+    """Normal truth, and forecasts whose widths are off by a factor that depends on the horizon step."""
+    rows = seeded.panel_rows(n_series, 1)
+    forecasts, truth = seeded.draw(rng, rows, len(factor_H), np.zeros(1))
+    return forecasts[..., 0] * factor_H[:, None], truth, rows
+
+
+def test_nominal_coverage_is_restored_at_every_horizon(seeded, task):
+    factor_H = np.array([0.3, 0.5, 0.7, 2.0])
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 4000, factor_H)
+    calibration = Calibration().fit(forecast, truth, rows, task)
+    fresh, fresh_truth, _ = narrow(seeded, np.random.default_rng(1), 4000, factor_H)
+    calibrated = calibration.apply(fresh)
+    for h in range(4):
+        assert np.abs(below(fresh_truth[:, [h]], fresh[:, [h]]) - LEVELS).max() > 0.06
+        np.testing.assert_allclose(below(fresh_truth[:, [h]], calibrated[:, [h]]), LEVELS, atol=0.025)
+
+
+def test_shifts_are_asymmetric_and_leave_the_median_where_it_is(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2000, np.full(4, 0.5))
+    skewed = np.where(truth > 0, 3 * truth, truth)
+    calibrated = Calibration().fit(forecast, skewed, rows, task).apply(forecast)
+    assert calibrated[..., 2].tobytes() == forecast[..., 2].tobytes()
+    assert (np.diff(calibrated, axis=-1) >= 0).all()
+    assert (calibrated[..., 4] - forecast[..., 4]).mean() > 3 * (forecast[..., 0] - calibrated[..., 0]).mean() > 0
+
+
+def test_a_shift_beyond_the_median_stops_at_it(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2000, np.ones(4))
+    calibrated = Calibration().fit(forecast, truth + 5, rows, task).apply(forecast)
+    assert calibrated[..., 2].tobytes() == forecast[..., 2].tobytes()
+    assert (calibrated[..., :3] == forecast[..., [2]]).all()
+
+
+def test_shifts_agree_with_a_loop(seeded):
+    task = Task(horizon=6, quantiles=seeded.quantiles)
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 100, np.linspace(0.3, 1, 6))
+    truth[3, 2] = np.nan
+    forecast[5, 1] = 0.0  # no width
+    table = shifts(forecast, truth, rows.scale, task)
+    bucket_H = [0, 0, 1, 2, 2, 3]
+    assert bucket_of(6, 4).tolist() == bucket_H
+    for bucket in range(4):
+        for q, level in enumerate(task.quantiles):
+            scores = []
+            for n in range(100):
+                for h in range(6):
+                    width = forecast[n, h, 4] - forecast[n, h, 0]
+                    if bucket_H[h] == bucket and np.isfinite(truth[n, h]) and width > 0:
+                        scores.append((truth[n, h] - forecast[n, h, q]) / width)
+            assert table[bucket, q] == pytest.approx(0 if level == 0.5 else np.quantile(scores, level))
+
+
+@pytest.mark.parametrize(("n_series", "n_buckets"), [(49, 1), (51, 4)])
+def test_with_few_scores_a_bucket_all_horizons_are_pooled(n_series, n_buckets, seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), n_series, np.full(4, 0.5))
+    assert Calibration().fit(forecast, truth, rows, task).shifts_BQ_.shape == (n_buckets, 5)
+
+
+def test_strength_grows_with_independent_clusters_not_with_rows(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 50, np.full(4, 0.5))
+    assert Calibration().fit(forecast, truth, rows, task).strength_ == 0.5
+    single = seeded.single_rows(1, 40, 4)
+    forecast, truth = seeded.draw(np.random.default_rng(0), single, 4, np.zeros(1))
+    assert Calibration().fit(forecast[..., 0], truth, single, task).strength_ == pytest.approx(10 / 60)
+
+
+def test_nothing_to_learn_from_is_the_identity(seeded, task, direction_task):
+    for each, outputs in ((task, 5), (direction_task, 2)):
+        calibration = Calibration().fit(np.empty((0, 4, outputs)), np.empty((0, 4)), seeded.panel_rows(0, 1), each)
+        forecast = np.tile(np.linspace(0.2, 0.8, outputs), (3, 4, 1))
+        assert calibration.apply(forecast).tobytes() == forecast.tobytes()
+
+
+def test_rows_nobody_serves_stay_missing_and_do_not_disturb(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 100, np.full(4, 0.5))
+    holed = np.concatenate([forecast, np.full((100, 4, 5), np.nan)])
+    twice = rows.take(np.tile(np.arange(100), 2))
+    calibration = Calibration().fit(holed, np.concatenate([truth, truth]), twice, task)
+    assert calibration.shifts_BQ_.tobytes() == Calibration().fit(forecast, truth, rows, task).shifts_BQ_.tobytes()
+    assert np.isnan(calibration.apply(holed)[100:]).all()
+
+
+def labels(rng, n, slope):
+    """Labels, and probabilities whose log-odds are the true ones times a factor."""
+    odds = rng.normal(size=(n, 4))
+    truth = (rng.random((n, 4)) < 1 / (1 + np.exp(-odds))).astype(float)
+    up = 1 / (1 + np.exp(-slope * odds))
+    return np.stack([1 - up, up], axis=-1), truth
+
+
+def test_overconfident_odds_are_straightened_where_it_pays(seeded, direction_task):
+    rows = seeded.panel_rows(1000, 1)
+    forecast, truth = labels(np.random.default_rng(0), 1000, 3.0)
+    calibration = Calibration().fit(forecast, truth, rows, direction_task)
+    assert calibration.slope_ == pytest.approx(1 / 3, abs=0.1)
+    fresh, fresh_truth = labels(np.random.default_rng(1), 1000, 3.0)
+    scores = [log_loss(fresh_truth, each, rows.scale, ()) for each in (calibration.apply(fresh), fresh)]
+    assert scores[0] < scores[1] - 0.1
+
+
+def test_odds_that_are_right_are_left_alone(seeded, direction_task):
+    kept = 0
+    for seed in range(10):
+        forecast, truth = labels(np.random.default_rng(seed), 300, 1.0)
+        calibration = Calibration().fit(forecast, truth, seeded.panel_rows(300, 1), direction_task)
+        kept += (calibration.slope_, calibration.intercept_) == (1.0, 0.0)
+        assert abs(calibration.slope_ - 1) < 0.3
+    assert kept >= 6
+
+
+def test_platt_is_at_the_minimum_of_the_penalised_loss():
+    forecast, truth = labels(np.random.default_rng(0), 50, 2.0)
+    odds = np.log(forecast[..., 1] / forecast[..., 0])
+
+    def penalised(slope, intercept):
+        return np.logaddexp(0, np.where(truth > 0.5, -1, 1) * (slope * odds + intercept)).sum() + ((slope - 1) ** 2 + intercept**2) / 2
+
+    slope, intercept = platt(odds, truth)
+    for a, b in ((0.02, 0), (-0.02, 0), (0, 0.02), (0, -0.02)):
+        assert penalised(slope, intercept) < penalised(slope + a, intercept + b)
+
+
+def test_an_unfitted_calibration_refuses():
+    with pytest.raises(NotFitted):
+        Calibration().apply(np.zeros((1, 4, 5)))

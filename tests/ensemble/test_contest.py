@@ -1,0 +1,195 @@
+"""The contest must be right where the right answer is known."""
+
+import numpy as np
+import pytest
+
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.ensemble.averages import Mean, Median, TrimmedMean
+from ensemble_forecast.ensemble.contest import clustered_mean, contest
+from ensemble_forecast.ensemble.inverse_loss import InverseLoss
+from ensemble_forecast.ensemble.selection import BestSingle, GreedySelection
+from ensemble_forecast.ensemble.simplex import Simplex
+from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.metrics import cell_loss
+
+NEVER = Deadline.never()
+SETTINGS = {
+    "panel of 120": (lambda seeded: seeded.panel_rows(120, 2), 4),
+    "panel of 200, three windows": (lambda seeded: seeded.panel_rows(200, 3), 2),
+    "one series": (lambda seeded: seeded.single_rows(4, 94, 7), 7),
+    "one series, horizon 1": (lambda seeded: seeded.single_rows(4, 100, 1), 1),
+}
+in_every_setting = pytest.mark.parametrize("setting", SETTINGS)
+
+
+def everybody():
+    return {
+        "mean": Mean(),
+        "median": Median(),
+        "trimmed_mean": TrimmedMean(),
+        "inverse_loss": InverseLoss(),
+        "greedy": GreedySelection(),
+        "simplex": Simplex(),
+    }
+
+
+def run(seeded, setting, seed, error_M, noise_sd=1.0):
+    """Draw one seeded task and run the contest: result, task, horizon."""
+    rows, horizon = SETTINGS[setting][0](seeded), SETTINGS[setting][1]
+    task = Task(horizon=horizon, quantiles=seeded.quantiles, seed=seed)
+    forecasts, truth = seeded.draw(np.random.default_rng(seed), rows, horizon, error_M, noise_sd)
+    return contest(forecasts, truth, rows, task, NEVER, everybody()), task
+
+
+@in_every_setting
+@pytest.mark.parametrize("n_members", [3, 8])
+def test_equally_good_members_are_averaged(setting, n_members, seeded):
+    winners = [run(seeded, setting, seed, np.ones(n_members))[0].winner for seed in range(10)]
+    assert winners.count("mean") >= 9, winners
+
+
+@in_every_setting
+@pytest.mark.parametrize(("n_members", "others", "noise_sd"), [(3, 1.0, 1.0), (8, 1.0, 0.5), (8, 3.0, 1.0)])
+def test_a_dominant_member_is_followed(setting, n_members, others, noise_sd, seeded):
+    """The first member knows all that can be known; the others add errors of their own to it."""
+    error_M = np.append(0.1 * noise_sd, np.full(n_members - 1, others))
+    right = 0
+    for seed in range(10):
+        result, task = run(seeded, setting, seed, error_M, noise_sd)
+        weight = dict(zip(result.members.tolist(), result.combiner.weights_M_, strict=True)).get(0, 0.0)
+        fresh = seeded.panel_rows(1000, 1)
+        forecasts, truth = seeded.draw(np.random.default_rng(seed + 1000), fresh, task.horizon, error_M, noise_sd)
+        combined = result.combiner.combine(forecasts[..., result.members], fresh)
+        loss, alone = (cell_loss(truth, each, fresh.scale, task.quantiles, task.kind).mean() for each in (combined, forecasts[..., 0]))
+        right += weight >= 0.8 or loss < 1.01 * alone
+    assert right >= 9
+
+
+def test_weights_that_pay_are_learnt_among_members_that_survive_pruning(seeded):
+    """Nine members share one error and the tenth has its own: equal weights waste it."""
+    rows, task = seeded.panel_rows(300, 2), Task(horizon=4, quantiles=seeded.quantiles)
+    rng = np.random.default_rng(0)
+    forecasts, truth = seeded.draw(rng, rows, 4, np.full(2, 0.7), 0.5)
+    crowd = forecasts[..., :1] + 0.3 * rng.normal(size=(len(rows), 4, 1, 9))
+    result = contest(np.concatenate([crowd, forecasts[..., 1:]], axis=-1), truth, rows, task, NEVER, everybody())
+    weights = dict(zip(result.members.tolist(), result.combiner.weights_M_, strict=True))
+    assert result.winner in {"greedy", "simplex"}
+    assert weights[9] > 0.3
+    assert next(standing for standing in result.table if standing.name == result.winner).accepted
+
+
+def test_junk_and_explosions_do_not_reach_the_average(seeded, task):
+    rows = seeded.panel_rows(100, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.5, 0.5, 0.5]))
+    forecasts[..., 1] = 1e12
+    result = contest(forecasts, truth, rows, task, NEVER, everybody())
+    assert sorted(result.members.tolist()) == [0, 2, 3]
+    assert np.abs(result.later_forecast_NHQ).max() < 100
+
+
+def test_what_happens_in_a_window_does_not_change_its_forecasts(seeded, task):
+    rows = seeded.panel_rows(60, 4)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.3, 0.6, 0.9]))
+    changed = np.where(rows.window[:, None] == 3, truth[::-1], truth)
+    once, again = (contest(forecasts, each, rows, task, NEVER, everybody(), chosen="simplex") for each in (truth, changed))
+    assert once.later_N.tolist() == (rows.window >= 2).tolist()
+    assert once.later_forecast_NHQ.tobytes() == again.later_forecast_NHQ.tobytes()
+    assert once.table != again.table
+
+
+def test_the_table_holds_paired_differences_to_the_average(seeded, task):
+    rows = seeded.panel_rows(60, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.7, 0.6]))
+    truth[70, 1] = np.nan
+    result = contest(forecasts, truth, rows, task, NEVER, {"median": Median()}, chosen="median")
+    later = rows.window == 1
+    losses = {}
+    for name, combiner in (("mean", Mean()), ("median", Median())):
+        combined = combiner.fit(forecasts, truth, rows, task, NEVER).combine(forecasts, rows)[later]
+        losses[name] = cell_loss(truth[later], combined, rows.scale[later], task.quantiles, task.kind)
+    standing = next(each for each in result.table if each.name == "median")
+    assert standing.loss == pytest.approx(np.nanmean(losses["median"]))
+    assert standing.gain == pytest.approx(np.nanmean(losses["mean"] - losses["median"]))
+    assert [each.loss for each in result.table] == sorted(each.loss for each in result.table)
+    assert {each.name for each in result.table} == {"mean", "median", "best_single"}
+
+
+def test_the_standard_error_is_that_of_cluster_means():
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(30), 5)
+    values = np.repeat(rng.normal(size=30), 5)[:, None] + np.zeros((150, 2))
+    mean, error, n_clusters = clustered_mean(values, label)
+    assert (mean, error, n_clusters) == (
+        pytest.approx(values[::5, 0].mean()),
+        pytest.approx(values[::5, 0].std(ddof=1) / np.sqrt(30)),
+        30,
+    )
+    assert clustered_mean(values, np.zeros(150))[1] == np.inf
+
+
+def test_rows_a_contestant_does_not_serve_are_charged(seeded, task):
+    rows = seeded.panel_rows(100, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.6]))
+    forecasts[(rows.window == 1) & (rows.series >= 50), :, :, 0] = np.nan
+    result = contest(forecasts, truth, rows, task, NEVER, {})
+    whole = contest(np.nan_to_num(forecasts, nan=0.0), truth, rows, task, NEVER, {})
+    assert np.isnan(result.later_forecast_NHQ).sum() == 0
+    losses = {each.name: each.loss for each in result.table}
+    assert np.isfinite(losses["best_single"])
+    assert len(whole.table) == len(result.table)
+
+
+def test_with_one_window_the_simplex_is_taken_half_shrunk_and_nothing_is_judged(seeded, task):
+    rows = seeded.panel_rows(300, 1)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.6, 0.5]))
+    result = contest(forecasts, truth, rows, task, NEVER, everybody())
+    assert (result.winner, result.combiner.shrink_, result.table, result.n_clusters) == ("simplex", 0.5, (), 0)
+    assert result.later_forecast_NHQ.shape == (0, 4, 5)
+    assert not result.later_N.any()
+
+
+def test_a_single_candidate_wins_as_the_average_of_itself(seeded, task):
+    rows = seeded.panel_rows(60, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.ones(1))
+    result = contest(forecasts, truth, rows, task, NEVER, everybody())
+    assert result.winner == "mean"
+    np.testing.assert_allclose(result.combiner.combine(forecasts, rows), forecasts[..., 0])
+
+
+def test_labels_are_contested_too(seeded, direction_task):
+    rows = seeded.panel_rows(400, 2)
+    forecasts, truth = seeded.draw_direction(np.random.default_rng(0), len(rows), 4, np.array([0.2, 0.3, 3.0]))
+    result = contest(forecasts, truth, rows, direction_task, NEVER, everybody())
+    assert sorted(result.members.tolist()) == [0, 1]
+    np.testing.assert_allclose(result.later_forecast_NHQ.sum(axis=-1), 1)
+
+
+def test_the_same_seed_gives_the_same_result(seeded):
+    once, again = (run(seeded, "one series", 3, np.array([0.5, 0.7, 0.6]))[0] for _ in range(2))
+    assert (once.winner, once.table) == (again.winner, again.table)
+    assert once.combiner.weights_M_.tobytes() == again.combiner.weights_M_.tobytes()
+
+
+def test_a_passed_deadline_leaves_contestants_out_and_says_so(seeded, task):
+    rows = seeded.panel_rows(60, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.ones(3))
+    result = contest(forecasts, truth, rows, task, Deadline.after(0), everybody())
+    assert result.truncated
+    assert result.winner == "mean"
+    assert [each.name for each in result.table if np.isfinite(each.loss)] == ["mean"]
+
+
+def test_a_contestant_can_be_chosen_and_an_unknown_one_is_refused(seeded, task):
+    rows = seeded.panel_rows(60, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.ones(3))
+    result = contest(forecasts, truth, rows, task, NEVER, everybody(), chosen="best_single")
+    assert isinstance(result.combiner, BestSingle)
+    with pytest.raises(BadInput, match="did you mean 'simplex'"):
+        contest(forecasts, truth, rows, task, NEVER, everybody(), chosen="simplx")
+
+
+def test_without_any_forecast_it_is_unfinished(seeded, task):
+    rows = seeded.panel_rows(60, 2)
+    with pytest.raises(Unfinished, match="no candidate"):
+        contest(np.full((120, 4, 5, 2), np.nan), np.zeros((120, 4)), rows, task, NEVER, everybody())

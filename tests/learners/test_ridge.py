@@ -1,0 +1,182 @@
+"""Ridge against the slow solution of the same problem, and the contract of a learner that corrects."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ensemble_forecast.data.origins import Origins, truth
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput, TooShort
+from ensemble_forecast.learners.base import recipe_for_refit
+from ensemble_forecast.learners.linear.gram import Eigen
+from ensemble_forecast.learners.linear.ridge import Ridge
+from ensemble_forecast.learners.linear.scaling import context_length, windows_of
+from ensemble_forecast.metrics import log_loss, mase
+from ensemble_forecast.windows import Roles, roles_until
+
+NEVER = Deadline.never()
+
+
+def seasonal_panel(seed=0, n_series=3, length=150, season=7):
+    rng = np.random.default_rng(seed)
+    phase = np.arange(length)[None] + rng.integers(0, season, n_series)[:, None]
+    return Panel.of(list(20 + 5 * np.sin(2 * np.pi * phase / season) + rng.normal(size=(n_series, length))))
+
+
+def random_walk(seed, length=600):
+    """A walk whose next step is mostly announced by a past covariate."""
+    rng = np.random.default_rng(seed)
+    hint = rng.normal(size=length)
+    y = np.cumsum(np.concatenate([[0.0], hint[:-1]]) + 0.3 * rng.normal(size=length))
+    return Panel.of([y], past=[hint[:, None]]), Panel.of([y])
+
+
+def fitted(learner, panel, task, cutoff=None, **kwargs):
+    cutoff_S = panel.ends_S if cutoff is None else np.full(panel.n_series, cutoff)
+    cut = panel.cut(cutoff_S)
+    return learner.fit(cut, roles_until(cut, task, cutoff_S, 10, **kwargs), task, NEVER)
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 0.5, 100.0])
+def test_the_closed_form_equals_least_squares_with_rows_added_for_the_penalty(penalty):
+    rng = np.random.default_rng(1)
+    x, target, weight = rng.normal(size=(60, 5)) + 3, rng.normal(size=(60, 4)), rng.uniform(0.2, 3, size=60)
+    eigen = Eigen.of(x, target, weight)
+    root = np.sqrt(weight)[:, None]
+    design = np.concatenate([np.ones((60, 1)), x], axis=1) * root
+    added = np.concatenate([np.zeros((5, 1)), np.sqrt(eigen.ridge(penalty)) * np.eye(5)], axis=1)
+    slow = np.linalg.lstsq(np.concatenate([design, added]), np.concatenate([target * root, np.zeros((5, 4))]), rcond=None)[0]
+    coefficients = eigen.coefficients(penalty)
+    np.testing.assert_allclose(coefficients, slow[1:], atol=1e-9)
+    np.testing.assert_allclose(eigen.intercept_H - eigen.mean_F @ coefficients, slow[0], atol=1e-9)
+
+
+def test_the_degrees_of_freedom_are_the_trace_of_the_smoother():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 6))
+    eigen = Eigen.of(x, rng.normal(size=(40, 2)), np.ones(40))
+    centred = x - x.mean(axis=0)
+    smoother = centred @ np.linalg.solve(centred.T @ centred + eigen.ridge(2.0) * np.eye(6), centred.T)
+    assert eigen.freedom(2.0) == pytest.approx(1 + np.trace(smoother))
+
+
+def test_windows_are_padded_with_the_mean_of_the_first_four_values():
+    panel = Panel.of([np.array([4.0, 6.0, 8.0, 2.0, 9.0]), np.array([4.0, 6.0, 100.0])])
+    padded = windows_of(panel, Origins(np.array([0, 1]), np.array([4, 1])), 7)
+    assert padded.tolist() == [[5, 5, 4, 6, 8, 2, 9], [5, 5, 5, 5, 5, 4, 6]]
+
+
+def test_the_context_never_exceeds_six_tenths_of_the_median_length():
+    panel = Panel.of([np.arange(50.0)] * 3)
+    assert context_length(panel, Task(horizon=7), 200) == 30
+    assert context_length(panel, Task(horizon=7), 12) == 12
+    assert context_length(panel, Task(horizon=2), None) == 14  # two weeks of days
+
+
+@pytest.mark.parametrize("centre", ["last", "season", "window"])
+@pytest.mark.parametrize("base", ["centre", "seasonal_naive"])
+@pytest.mark.parametrize("scale", ["std", "mad", "series", "level"])
+def test_every_normalisation_beats_the_seasonal_naive_on_noisy_seasons(centre, base, scale):
+    task, panel = Task(horizon=7, season_length=7), seasonal_panel()
+    learner = fitted(Ridge(centre=centre, base=base, scale=scale), panel, task, cutoff=120)
+    origins = Origins.between(np.full(3, 120), np.full(3, 142))
+    forecast = learner.predict(panel, origins, NEVER)
+    assert forecast.shape == (69, 7, 9)
+    assert (np.diff(forecast, axis=2) >= 0).all()
+    outcome, ones = truth(panel, origins, 7), np.ones(69)
+    naive = np.stack([panel.y[row - 6 : row + 1] for row in origins.rows(panel)])
+    assert mase(outcome, forecast, ones, task.quantiles) < 0.85 * mase(outcome, naive[..., None].repeat(9, axis=2), ones, task.quantiles)
+
+
+def test_an_informative_past_covariate_is_used():
+    task, (told, untold) = Task(horizon=1), random_walk(3)
+    scores = []
+    for panel in (told, untold):
+        origins = Origins.between(np.array([450]), np.array([598]))
+        forecast = fitted(Ridge(), panel, task, cutoff=450).predict(panel, origins, NEVER)
+        scores.append(mase(truth(panel, origins, 1), forecast, np.ones(149), task.quantiles))
+    assert scores[0] < 0.6 * scores[1]
+
+
+def test_a_base_that_is_exactly_right_is_left_alone():
+    task, panel = Task(horizon=7, season_length=7), seasonal_panel(n_series=4)
+    roles = roles_until(panel, task, panel.ends_S, 10)
+    with_base = [replace(origins, base_NH=truth(panel, origins, 7)) for origins in (roles.fit, roles.stop)]
+    learner = Ridge().fit(panel, Roles(*with_base), task, NEVER)
+    forecast = learner.predict(panel, with_base[1], NEVER)
+    np.testing.assert_allclose(forecast, with_base[1].base_NH[..., None].repeat(9, axis=2), atol=1e-6)
+
+
+def test_noise_gets_a_large_penalty_and_signal_a_small_one():
+    rng = np.random.default_rng(4)
+    walk = Panel.of([np.cumsum(rng.normal(size=500))])
+    assert fitted(Ridge(), walk, Task(horizon=5)).stopped_["penalty"] >= 10
+    assert fitted(Ridge(base="centre"), seasonal_panel(), Task(horizon=7, season_length=7)).stopped_["penalty"] <= 0.1
+
+
+def test_a_refit_uses_the_penalty_that_the_stop_role_chose():
+    task, panel = Task(horizon=7, season_length=7), seasonal_panel()
+    learner = fitted(Ridge(), panel, task)
+    again = recipe_for_refit(learner)
+    assert again.penalty == learner.stopped_["penalty"]
+    assert fitted(again, panel, task, with_stop=False).stopped_ == {}
+
+
+def test_a_forecast_depends_neither_on_the_future_nor_on_the_other_origins():
+    task, panel = Task(horizon=7, season_length=7), seasonal_panel()
+    learner = fitted(Ridge(), panel, task, cutoff=100)
+    origins = Origins.between(np.full(3, 1), np.full(3, 120))
+    whole = learner.predict(panel, origins, NEVER)
+    assert np.isnan(whole[origins.step < 2]).all()
+    assert np.isfinite(whole[origins.step >= 2]).all()
+    for n in (5, 200):
+        alone = origins.take(np.array([n]))
+        cutoff_S = np.full(3, int(alone.step[0]))
+        assert np.array_equal(learner.predict(panel.cut(cutoff_S), alone, NEVER)[0], whole[n])
+
+
+def test_missing_targets_are_never_trained_on():
+    task, panel = Task(horizon=3, season_length=7), seasonal_panel(n_series=1, length=200)
+    y = panel.y.copy()
+    y[50:60] = np.nan
+    holes = replace(panel, y=y)
+    learner = fitted(Ridge(), holes, task)
+    assert np.isfinite(learner.predict(holes, Origins.ends(holes), NEVER)).all()
+
+
+def test_direction_is_a_probability_that_shrinks_to_the_base_rate_without_signal():
+    rng = np.random.default_rng(5)
+    task = Task(horizon=3, kind="direction")
+    walk = Panel.of([np.cumsum(rng.normal(size=500))])
+    forecast = fitted(Ridge(), walk, task).predict(walk, Origins.between(np.array([300]), np.array([499])), NEVER)
+    np.testing.assert_allclose(forecast.sum(axis=2), 1.0)
+    assert np.abs(forecast - 0.5).max() < 0.15
+
+
+def test_direction_finds_a_signal():
+    task, (panel, _) = Task(horizon=1, kind="direction"), random_walk(6)
+    forecast = fitted(Ridge(), panel, task, cutoff=450).predict(panel, origins := Origins.between(np.array([450]), np.array([598])), NEVER)
+    rises = (truth(panel, origins, 1)[:, 0] > panel.y[origins.step]).astype(float)[:, None]
+    assert log_loss(rises, forecast, np.ones(149), ()) < 0.5
+
+
+def test_series_without_a_target_are_too_short():
+    panel = Panel.of([np.arange(4.0)])
+    with pytest.raises(TooShort, match="3 steps of history"):
+        Ridge().fit(panel, Roles(Origins(np.array([0]), np.array([3]))), Task(horizon=7), NEVER)
+
+
+def test_an_unknown_choice_is_refused():
+    with pytest.raises(BadInput, match="centre must be one of"):
+        Ridge(centre="middle")
+
+
+def test_a_stop_role_without_targets_is_no_stop_role():
+    panel, task = seasonal_panel(), Task(horizon=7, season_length=7)
+    roles = roles_until(panel, task, panel.ends_S, 10)
+    member = Ridge().fit(panel, Roles(roles.fit, Origins.ends(panel)), task, NEVER)
+    assert member.stopped_ == {}
+    assert np.isfinite(member.predict(panel, Origins.ends(panel), NEVER)).all()
