@@ -40,8 +40,9 @@ def judge(
 ) -> dict[str, Any]:
     """Judge an ensemble against its baselines.
 
-    Evidence of skill: better than every baseline, each with p < 0.05 after Holm's correction over them (1979). Weak evidence: better than
-    every baseline on average, with p < 0.10 against each or p < 0.05 against one, corrected too. From ``windows.FEW_SERIES`` series on, the
+    The hardest baseline decides, whichever it is: evidence of skill needs p < 0.05 against each of them, weak evidence p < 0.10 against each.
+    As every test has to succeed, none of them needs a correction for their number (intersection-union test, Berger 1982,
+    doi:10.1080/00401706.1982.10487790). From ``windows.FEW_SERIES`` series on, the
     series are the sample: each gives one mean loss. Below, time is: the losses of all series at one time give one mean.
 
     Parameters
@@ -68,11 +69,10 @@ def judge(
     baselines_G = {name: _group_means(loss_N[used_N], group_N) for name, loss_N in losses.baselines.items()}
     tests = {name: diebold_mariano(ensemble_G, baseline_G, overlap) for name, baseline_G in baselines_G.items()}
     skills = {name: _skill(test, baselines_G[name]) for name, test in tests.items()}
-    corrected = dict(zip(tests, holm([test.p_value for test in tests.values()]), strict=True))
     bets = len(ensemble_G) // overlap
     answer: dict[str, Any] = {
-        "verdict": _grade(tests, corrected),
-        "tests": {name: asdict(test) | {"p_holm": corrected[name], "skill_percent": skills[name]} for name, test in tests.items()},
+        "verdict": _grade(tests),
+        "tests": {name: asdict(test) | {"skill_percent": skills[name]} for name, test in tests.items()},
         "independent_bets": bets,
         "origins": int(used_N.sum()),
         "trials": trials,
@@ -83,15 +83,6 @@ def judge(
     if coverage is not None:
         answer["coverage"] = {"share": coverage, "interval": wilson(coverage, bets), "nominal": nominal}
     return answer | {"sentence": _sentence(answer)}
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Correct p-values for their number by Holm's step-down rule; the order is kept."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate([(len(order) - rank) * p_values[position] for rank, position in enumerate(order)])
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(steps, 1.0)
-    return corrected.tolist()
 
 
 def wilson(share: float, n: int) -> list[float]:
@@ -111,13 +102,10 @@ def _skill(test: Test, baseline_G: np.ndarray) -> float:
     return -100 * test.mean_difference / total if total > 0 else 0.0
 
 
-def _grade(tests: dict[str, Test], corrected: dict[str, float]) -> str:
+def _grade(tests: dict[str, Test]) -> str:
     """Apply the rule of `judge`."""
-    if not all(test.mean_difference < 0 for test in tests.values()):
-        return NONE
-    if max(corrected.values()) < 0.05:
-        return SKILL
-    return WEAK if max(corrected.values()) < 0.10 or min(corrected.values()) < 0.05 else NONE
+    hardest = max(test.p_value for test in tests.values())
+    return SKILL if hardest < 0.05 else WEAK if hardest < 0.10 else NONE
 
 
 def _sentence(answer: dict[str, Any]) -> str:
@@ -136,5 +124,5 @@ def _sentence(answer: dict[str, Any]) -> str:
 def _comparison(name: str, test: dict[str, Any]) -> str:
     """Phrase one test."""
     side = "smaller" if test["mean_difference"] < 0 else "larger"
-    chance = f"p = {test['p_holm']:.3f}" if test["p_holm"] >= 0.0005 else "p < 0.001"
+    chance = f"p = {test['p_value']:.3f}" if test["p_value"] >= 0.0005 else "p < 0.001"
     return f"{abs(test['skill_percent']):.1f} % {side} than that of {NAMES.get(name, name)} ({chance})"

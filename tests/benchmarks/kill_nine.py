@@ -45,9 +45,9 @@ def drive(path: Path, n_trials: int) -> None:
     print(summary, flush=True)
 
 
-def soak(kills: int, n_trials: int) -> int:
-    """Kill and continue; return the number of broken promises."""
-    rng, broken, kept = np.random.default_rng(), 0, set()
+def soak(kills: int, n_trials: int) -> list[str]:
+    """Kill and continue; return the broken promises."""
+    rng, broken, kept = np.random.default_rng(), [], set()
     with tempfile.TemporaryDirectory() as root:
         folder = RunFolder(Path(root) / "study")
         command = [sys.executable, __file__, "--drive", str(folder.path), str(n_trials)]
@@ -57,23 +57,27 @@ def soak(kills: int, n_trials: int) -> int:
             time.sleep(pause)
             os.killpg(driver.pid, signal.SIGKILL)
             said = driver.communicate()[0].strip().splitlines()
-            done = {line["id"] for line in folder.ledger() if line["state"] == "finished"} | set(folder.candidate_ids())
-            broken += not kept <= done
-            print(f"kill {kill + 1} after {pause:.1f} s: {len(done)} finished, {len(kept - done)} lost; {said[:1]}", flush=True)
+            done = set(folder.candidate_ids())
+            broken += [f"kill {kill + 1} lost {sorted(kept - done)}"] if kept - done else []
+            print(f"kill {kill + 1} after {pause:.1f} s: {len(done)} finished; {said[:1]}", flush=True)
             kept = done
         begun = time.monotonic()
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()
         lines = folder.ledger()
-        finished = [line for line in lines if line["state"] == "finished"]
-        keys = [canonical(line["family"], line["params"]) for line in finished]
-        ended = sum(line["state"] != "stale" for line in lines)
-        broken += not kept <= {line["id"] for line in finished}
-        broken += len(keys) != len(set(keys))
-        broken += sorted(line["id"] for line in finished) != folder.candidate_ids()
-        broken += ended != n_trials
-        broken += any(float(line.split()[3]) > ALLOWED_S for line in said if line.startswith("first trial"))
-        print(f"the end after {time.monotonic() - begun:.1f} s: {said[0]}; {ended} ended, {len(finished)} finished, {len(lines) - ended} stale")
-    print(f"{broken} broken promises")
+        finished = {line["id"]: canonical(line["family"], line["params"]) for line in lines if line["state"] == "finished"}
+        n_finished = sum(line["state"] == "finished" for line in lines)
+        n_ended = sum(line["state"] != "stale" for line in lines)
+        promises = {
+            "what had finished is in the ledger": kept <= set(finished),
+            "no id stands twice": n_finished == len(finished),
+            "no configuration stands twice": len(set(finished.values())) == n_finished,
+            "ledger and folders agree": sorted(finished) == folder.candidate_ids(),
+            "the search ends": n_ended == n_trials,
+            "the first trial starts in time": float(said[0].split()[3]) <= ALLOWED_S,
+        }
+        broken += [promise for promise, holds in promises.items() if not holds]
+        print(f"the end after {time.monotonic() - begun:.1f} s: {said[0]}; {n_ended} ended, {n_finished} finished, {len(lines) - n_ended} stale")
+    print(f"broken promises: {broken or 'none'}")
     return broken
 
 
@@ -86,4 +90,4 @@ if __name__ == "__main__":
     if given.drive:
         drive(Path(given.drive[0]), int(given.drive[1]))
     else:
-        sys.exit(soak(given.kills, given.trials) > 0)
+        sys.exit(len(soak(given.kills, given.trials)))

@@ -13,6 +13,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.search import driver
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.space import canonical, parse_space
@@ -25,7 +26,6 @@ LIST = [
     {"family": "ridge", "params": {"context": 12}},
     {"family": "seasonal_naive", "params": {"transform": "asinh"}},
 ]
-SLOW = {"family": "random_forest", "params": {"trees": 20_000, "rows": 20_000}}
 
 
 @pytest.fixture
@@ -100,22 +100,44 @@ def test_a_fixed_list_gives_the_same_bytes_with_one_worker_and_with_two(run, tmp
     assert one[3].config["family"] == "transformed"
 
 
-def test_what_the_budget_cut_off_is_stale_and_runs_when_the_study_goes_on(run, run_folder):
-    summary = run(trials=[LIST[0], SLOW], deadline=Deadline.after(6))
-    assert (summary.finished, summary.stale) == (1, 1)
-    (stale,) = [line for line in run_folder.ledger() if line["state"] == "stale"]
-    assert (stale["reason"], stale["family"]) == ("budget ended", "random_forest")
-    assert stale["seconds"] > 1
-    again = run(trials=[LIST[0], SLOW], deadline=Deadline.after(4))
-    assert (again.new, again.stale) == (0, 2)
-    assert run_folder.ledger()[-1]["retry_of"] == stale["id"]
+@pytest.fixture
+def hanging(run, run_folder, panel, task, plan_spec):
+    """Search with one worker that stops for good when its second trial begins."""
+
+    def search_and_hang(seconds):
+        with run_folder.lock(), Pool(1, run_folder, panel, task, plan_spec, device="cpu") as pool:
+
+            def stop(event):
+                if event["event"] == "start" and event["running"] == ["ridge"]:
+                    os.kill(pool.pids()[0], signal.SIGSTOP)
+
+            return run(trials=LIST[:2], deadline=Deadline.after(seconds), pool=pool, on_event=stop)
+
+    return search_and_hang
+
+
+def test_what_the_budget_cut_off_is_stale_and_runs_when_the_study_goes_on(hanging, run, run_folder):
+    begun = time.monotonic()
+    summary = hanging(seconds=3)
+    assert time.monotonic() - begun < 4
+    assert (summary.finished, summary.stale, summary.nothing_left) == (1, 1, False)
+    stale = run_folder.ledger()[-1]
+    assert (stale["id"], stale["state"], stale["reason"]) == ("ridge-0001", "stale", "budget ended")
+    assert 1 < stale["seconds"] < 4
+    again = run(trials=LIST[:2])
+    assert (again.new, again.finished, again.stale, again.nothing_left) == (1, 2, 1, True)
+    assert (run_folder.ledger()[-1]["id"], run_folder.ledger()[-1]["retry_of"]) == ("ridge-0002", "ridge-0001")
     assert_consistent(run_folder)
 
 
-def test_the_deadline_is_kept_with_a_learner_that_ignores_it(run, run_folder):
-    begun = time.monotonic()
-    run(trials=[LIST[0], SLOW], deadline=Deadline.after(5))
-    assert time.monotonic() - begun < 6
+def test_a_trial_that_hangs_beyond_its_limit_fails_and_the_search_goes_on(hanging, run_folder, monkeypatch):
+    monkeypatch.setattr(driver, "SHORTEST_LIMIT_S", 0.5)
+    monkeypatch.setattr(driver, "LIMIT_SHARE", 0.0)
+    monkeypatch.setattr(driver, "GRACE_S", 0.5)
+    summary = hanging(seconds=30)
+    assert (summary.finished, summary.failed, summary.nothing_left) == (1, 1, True)
+    assert "did not return within its limit" in run_folder.ledger()[-1]["reason"]
+    assert_consistent(run_folder)
 
 
 def test_failures_are_lines_in_the_ledger_never_the_end(run, run_folder):
@@ -202,14 +224,14 @@ KILLED = Path(__file__).parents[1] / "benchmarks" / "kill_nine.py"
 def test_kill_nine_of_the_whole_group_loses_only_what_ran(tmp_path):
     folder, kept = RunFolder(tmp_path / "study"), []
     for pause in (0.3, 0.9):
-        driver = subprocess.Popen([sys.executable, str(KILLED), "--drive", str(folder.path), "12"], start_new_session=True, stdout=subprocess.PIPE, text=True)
-        for line in driver.stdout:
+        process = subprocess.Popen([sys.executable, str(KILLED), "--drive", str(folder.path), "12"], start_new_session=True, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
             if line.startswith("first trial"):
                 break
         time.sleep(pause)
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
-        driver.stdout.close()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
         done = [line["id"] for line in finished(folder)]
         assert set(kept) <= set(done)
         kept = done
