@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from commands import typed
 
-from ensemble_forecast import cli
 from ensemble_forecast.persist import MANIFEST
 
 ROWS = 160
@@ -20,26 +20,10 @@ def candles(rows=ROWS):
     return pd.DataFrame({"date": stamps, "close": close.round(3), "volume": rng.integers(1, 99, rows)})
 
 
-def run(capsys, *argv):
-    """Call the command line in this process."""
-    try:
-        cli.app(list(map(str, argv)), standalone_mode=True)
-        code = 0
-    except SystemExit as error:
-        code = error.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 @pytest.fixture
-def call(capsys, monkeypatch):
+def call(capsys):
     def _call(*argv):
-        monkeypatch.setattr("sys.argv", ["ensemble-forecast", *map(str, argv)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as error:
-            code = error.code or 0
+        code = typed(*argv)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -53,16 +37,13 @@ def home(tmp_path_factory):
     candles().to_csv(folder / "good.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        own = ["--data", "good.csv", "--horizon", "3", "--space", "smoke", "--quiet"]
         for verb in (
-            ["search", "--study", "done", "--data", "good.csv", "--horizon", "3", "--families", "naive,ridge", "--space", "smoke", "--trials", "4", "--quiet"],
+            ["search", "--study", "done", "--families", "naive,ridge", "--trials", "4", *own],
             ["stack", "--study", "done", "--budget", "30s", "--quiet"],
-            ["search", "--study", "bare", "--data", "good.csv", "--horizon", "3", "--families", "naive", "--space", "smoke", "--quiet"],
+            ["search", "--study", "bare", "--families", "naive", *own],
         ):
-            patch.setattr("sys.argv", ["ensemble-forecast", *verb])
-            try:
-                cli.main()
-            except SystemExit as error:
-                assert not error.code, verb  # noqa: PT017 - typer always exits
+            assert typed(*verb) == 0, verb
     return folder
 
 

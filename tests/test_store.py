@@ -11,7 +11,9 @@ from ensemble_forecast import atomic
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.store import LEDGER_FIELDS, RunFolder
 
-HOLD = "import sys, time; from ensemble_forecast.store import RunFolder\nwith RunFolder(sys.argv[1]).lock(): print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import sys, time; from ensemble_forecast.store import RunFolder\nwith RunFolder(sys.argv[1]).lock(): print('held', flush=True); time.sleep(60)"
+)
 
 
 def line(**known):
@@ -54,7 +56,7 @@ def test_a_candidate_comes_back_as_it_was_committed(run_folder):
 
 def test_a_half_written_candidate_is_never_seen_and_is_swept(run_folder, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(atomic, "commit_folder", lambda prepared, final: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(atomic, "commit_folder", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             commit(run_folder)
     assert list(run_folder.work.glob("commit-*"))
@@ -133,16 +135,16 @@ def test_an_empty_run_has_spent_nothing(run_folder):
 
 @pytest.mark.parametrize("write", ["append", "commit"])
 def test_a_full_disk_is_said_so(run_folder, monkeypatch, write):
-    def full(*args, **kwargs):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(atomic, "append_line", full)
     monkeypatch.setattr(atomic, "write_json", full)
-    with run_folder.lock(), pytest.raises(Unfinished, match="disk is full.*free some space"):
+    with run_folder.lock(), pytest.raises(Unfinished, match=r"disk is full.*free some space"):
         run_folder.append(line()) if write == "append" else commit(run_folder)
 
 
 def test_other_errors_of_the_disk_pass_as_they_are(run_folder, monkeypatch):
-    monkeypatch.setattr(atomic, "append_line", lambda *args: (_ for _ in ()).throw(PermissionError(errno.EACCES, "denied")))
+    monkeypatch.setattr(atomic, "append_line", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "denied")))
     with run_folder.lock(), pytest.raises(PermissionError):
         run_folder.append(line())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 TRIED_AT_LEAST = 4  # finished trials before a family is judged
 WEAK = 1.3  # a family whose best loss is so many times the best of all is dropped: the ensemble prunes it anyway (PANELS.md section 6)
+KEEPING_COST_S = 1.0  # what a candidate costs beyond its fit, on disk and in the contest: a ridge of 10 ms is not worth a hundred of them
 FRUITLESS = 4  # a family without one finished trial is given up after so many
 
 
@@ -50,7 +51,7 @@ def gain_per_second(record: Record, best: float) -> float:
     z = (best - mean) / spread
     normal = statistics.NormalDist()
     improvement = spread * (z * normal.cdf(z) + normal.pdf(z))
-    return improvement / (len(record.values) + 1) / max(record.cost_s or 0.0, 1e-3)
+    return improvement / (len(record.values) + 1) / (KEEPING_COST_S + (record.cost_s or 0.0))
 
 
 def order(records: Mapping[str, Record], families: Sequence[str]) -> list[str]:

@@ -256,6 +256,8 @@ class _Search:
             return None
         open_ones = [family for family in self.space.families if self.space.tables[family].holes and family in self.opened - self.exhausted]
         records = {family: self.history.record(family) for family in self.space.tables}
+        if self.opening:  # others have not had their portfolio yet: only fill the time until they can
+            open_ones = [family for family in open_ones if len(records[family].values) < 2 * allocation.TRIED_AT_LEAST]
         for family in allocation.order(records, open_ones):
             if not self._suits(family, device) or not self._fits(family):
                 continue

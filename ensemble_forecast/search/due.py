@@ -30,6 +30,7 @@ class Due:
     def __init__(self, history: History) -> None:
         self._history = history
         self._entries: list[Entry] = []
+        self._taken: set[str] = set()  # they run, or have ended by now
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -55,12 +56,14 @@ class Due:
         for entry in self._entries:
             if suits(entry.family):
                 self._entries.remove(entry)
+                if entry.params is not None:
+                    self._taken.add(canonical(entry.family, entry.params))
                 return entry
         return None
 
     def _add(self, trials: list[tuple[tuple[float, int], str, Params]]) -> None:
-        """Insert trials that neither ended nor stand here already nor failed too often to be tried again."""
-        skip = {*self._history.ended(), *self._history.given_up()}
+        """Insert trials that have not ended, do not run, do not stand here already, and were not cut off too often."""
+        skip = {*self._history.ended(), *self._history.given_up(), *self._taken}
         again = {canonical(family, params): id for family, params, id in self._history.due()}
         known = {canonical(entry.family, entry.params): entry for entry in self._entries if entry.params is not None}
         fresh = []

@@ -1,6 +1,6 @@
 """``kill -9`` of the whole process group, ten times at random moments, then the same command: prints what survived.
 
-    python tests/benchmarks/kill_nine.py [--kills 10] [--trials 60]
+python tests/benchmarks/kill_nine.py [--kills 10] [--trials 300]
 """
 
 import argparse
@@ -40,14 +40,27 @@ def drive(path: Path, n_trials: int) -> None:
 
     task = Task(horizon=7, season_length=7)
     summary = search(
-        RunFolder(path), panel, task, {"test": 0.2, "n_windows": 4}, space, deadline=Deadline.after(300), n_trials=n_trials, device="cpu", on_event=say
+        RunFolder(path),
+        panel,
+        task,
+        {"test": 0.2, "n_windows": 4},
+        space,
+        deadline=Deadline.after(300),
+        n_trials=n_trials,
+        device="cpu",
+        on_event=say,
     )
     print(summary, flush=True)
 
 
+def first_trial(said: str) -> list[float]:
+    """Read after how many seconds a driver started its first trial; nothing where it did not come so far or had nothing to do."""
+    return [float(line.split()[3]) for line in said.splitlines() if line.startswith("first trial")]
+
+
 def soak(kills: int, n_trials: int) -> list[str]:
     """Kill and continue; return the broken promises."""
-    rng, broken, kept = np.random.default_rng(), [], set()
+    rng, broken, kept, starts = np.random.default_rng(), [], set(), []
     with tempfile.TemporaryDirectory() as root:
         folder = RunFolder(Path(root) / "study")
         command = [sys.executable, __file__, "--drive", str(folder.path), str(n_trials)]
@@ -56,13 +69,14 @@ def soak(kills: int, n_trials: int) -> list[str]:
             pause = float(rng.uniform(0.2, 5.0))
             time.sleep(pause)
             os.killpg(driver.pid, signal.SIGKILL)
-            said = driver.communicate()[0].strip().splitlines()
+            said = first_trial(driver.communicate()[0])
+            starts += said
             done = set(folder.candidate_ids())
             broken += [f"kill {kill + 1} lost {sorted(kept - done)}"] if kept - done else []
-            print(f"kill {kill + 1} after {pause:.1f} s: {len(done)} finished; {said[:1]}", flush=True)
+            print(f"kill {kill + 1} after {pause:.1f} s: {len(done)} finished; first trial after {said} s", flush=True)
             kept = done
         begun = time.monotonic()
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()
+        starts += first_trial(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         lines = folder.ledger()
         finished = {line["id"]: canonical(line["family"], line["params"]) for line in lines if line["state"] == "finished"}
         n_finished = sum(line["state"] == "finished" for line in lines)
@@ -73,10 +87,10 @@ def soak(kills: int, n_trials: int) -> list[str]:
             "no configuration stands twice": len(set(finished.values())) == n_finished,
             "ledger and folders agree": sorted(finished) == folder.candidate_ids(),
             "the search ends": n_ended == n_trials,
-            "the first trial starts in time": float(said[0].split()[3]) <= ALLOWED_S,
+            "the first trial starts in time": max(starts) <= ALLOWED_S,
         }
         broken += [promise for promise, holds in promises.items() if not holds]
-        print(f"the end after {time.monotonic() - begun:.1f} s: {said[0]}; {n_ended} ended, {n_finished} finished, {len(lines) - n_ended} stale")
+        print(f"the end after {time.monotonic() - begun:.1f} s: {n_ended} ended, {n_finished} finished, {len(lines) - n_ended} stale")
     print(f"broken promises: {broken or 'none'}")
     return broken
 
@@ -85,7 +99,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drive", nargs=2, metavar=("RUN", "TRIALS"))
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--trials", type=int, default=300)
     given = parser.parse_args()
     if given.drive:
         drive(Path(given.drive[0]), int(given.drive[1]))

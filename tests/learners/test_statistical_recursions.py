@@ -145,7 +145,7 @@ def test_the_seasonality_test_equals_bartletts_formula():
 def test_a_forecast_stays_near_its_history():
     panel = Panel.of([np.array([1.0, 3.0, 2.0])])
 
-    def explode(y_BL, n_B, season, horizon):  # noqa: ARG001
+    def explode(y_BL, n_B, season, horizon):
         return np.array([[1e9, -1e9]])
 
     assert forecast_points(explode, panel, Origins.ends(panel), 1, 2, Deadline.never()).tolist() == [[6.0, -1.0]]

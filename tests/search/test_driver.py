@@ -91,7 +91,11 @@ def test_a_fixed_list_gives_the_same_bytes_with_one_worker_and_with_two(run, tmp
         assert (summary.finished, summary.nothing_left) == (4, True)  # one stands twice in the list
         assert_consistent(folder)
     one, two = (folder.candidates() for folder in folders)
-    assert [candidate.id for candidate in one] == [candidate.id for candidate in two] == ["naive-0001", "ridge-0001", "ridge-0002", "seasonal_naive-0001"]
+    assert (
+        [candidate.id for candidate in one]
+        == [candidate.id for candidate in two]
+        == ["naive-0001", "ridge-0001", "ridge-0002", "seasonal_naive-0001"]
+    )
     for left, right in zip(one, two, strict=True):
         for file in ("forecasts.npy", "origins.npy", "config.json"):
             paths = [folder.path / "candidates" / left.id / file for folder in folders]
@@ -150,7 +154,7 @@ def test_failures_are_lines_in_the_ledger_never_the_end(run, run_folder):
 
 
 def test_a_study_without_one_finished_trial_is_unfinished(run):
-    with pytest.raises(Unfinished, match="no trial of .* has finished.*penlty"):
+    with pytest.raises(Unfinished, match=r"no trial of .* has finished.*penlty"):
         run(trials=[{"family": "ridge", "params": {"penlty": 1}}])
 
 
@@ -163,7 +167,17 @@ def test_families_of_another_kind_are_skipped_with_a_word(run_folder, panel, pla
     events = []
     task = Task(horizon=2, season_length=7, kind="direction")
     search(
-        run_folder, panel, task, plan_spec, space, deadline=Deadline.after(60), n_trials=3, n_workers=1, device="cpu", metric="log_loss", on_event=events.append
+        run_folder,
+        panel,
+        task,
+        plan_spec,
+        space,
+        deadline=Deadline.after(60),
+        n_trials=3,
+        n_workers=1,
+        device="cpu",
+        metric="log_loss",
+        on_event=events.append,
     )
     assert {event["family"] for event in events if event["event"] == "skip"} == {"seasonal_naive", "drift"}
     assert {line["family"] for line in run_folder.ledger()} == {"naive", "ridge"}
@@ -193,7 +207,7 @@ def test_a_trial_that_was_committed_but_not_written_down_is_taken_in(run, run_fo
     assert_consistent(run_folder)
 
 
-def test_a_lost_journal_is_rebuilt_from_the_ledger(run, run_folder, space):
+def test_a_lost_journal_is_rebuilt_from_the_ledger(run, run_folder):
     run(n_trials=7)
     run_folder.journal_path.unlink()
     assert run(n_trials=7).new == 0
@@ -224,7 +238,9 @@ KILLED = Path(__file__).parents[1] / "benchmarks" / "kill_nine.py"
 def test_kill_nine_of_the_whole_group_loses_only_what_ran(tmp_path):
     folder, kept = RunFolder(tmp_path / "study"), []
     for pause in (0.3, 0.9):
-        process = subprocess.Popen([sys.executable, str(KILLED), "--drive", str(folder.path), "12"], start_new_session=True, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, str(KILLED), "--drive", str(folder.path), "12"], start_new_session=True, stdout=subprocess.PIPE, text=True
+        )
         for line in process.stdout:
             if line.startswith("first trial"):
                 break
@@ -248,7 +264,9 @@ def test_a_changed_panel_does_not_change_earlier_windows(tmp_path, panel, task, 
     y[:, 120 - held :] = 1e5
     folders = [RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")]
     for folder, some in zip(folders, (panel, Panel.of(list(y))), strict=True):
-        search(folder, some, task, plan_spec, parse_space({"naive": {}}, "x"), deadline=Deadline.after(60), trials=LIST[:2], n_workers=1, device="cpu")
+        search(
+            folder, some, task, plan_spec, parse_space({"naive": {}}, "x"), deadline=Deadline.after(60), trials=LIST[:2], n_workers=1, device="cpu"
+        )
     for id in folders[0].candidate_ids():
         for file in ("forecasts.npy", "origins.npy", "config.json"):
             one, two = ((folder.path / "candidates" / id / file).read_bytes() for folder in folders)

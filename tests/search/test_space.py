@@ -73,7 +73,8 @@ def test_an_entry_is_completed_by_fixed_values_and_defaults_and_none_stands_twic
 
 
 def test_a_condition_decides_whether_a_hole_is_filled():
-    space = parse("[ridge]\ncentre = {choices = ['last', 'season']}\npast_lags = {low = 1, high = 9, when = {centre = 'last'}}\nportfolio = [{centre = 'season'}]")
+    text = "[ridge]\ncentre = {choices = ['last', 'season']}\npast_lags = {low = 1, high = 9, when = {centre = 'last'}}"
+    space = parse(text + "\nportfolio = [{centre = 'season'}]")
     assert space.draw("ridge", optuna.trial.FixedTrial({"centre": "last", "past_lags": 5})) == {"centre": "last", "past_lags": 5}
     assert space.draw("ridge", optuna.trial.FixedTrial({"centre": "season"})) == {"centre": "season"}
     assert space.portfolio("ridge") == [{"centre": "season"}]

@@ -84,8 +84,10 @@ def test_origins_nobody_serves_get_the_seasonal_naive_and_are_counted(panel, tas
 
 
 def test_a_learner_that_serves_nobody_is_too_short_not_naive(panel, task, plan_spec, monkeypatch):
-    cls = type(build(RIDGE))
-    monkeypatch.setattr(cls, "predict", lambda self, panel, origins, deadline: np.full((len(origins), 7, 9), np.nan))
+    def blind(_self, _panel, origins, _deadline):
+        return np.full((len(origins), 7, 9), np.nan)
+
+    monkeypatch.setattr(type(build(RIDGE)), "predict", blind)
     with pytest.raises(TooShort, match="not a single origin"):
         outcome_of(RIDGE, Stages(panel, task, plan_spec))
 
