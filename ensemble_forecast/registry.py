@@ -96,6 +96,11 @@ def find(name: str, *tables: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def is_cheap(family: str) -> bool:
+    """Whether a family's trials take seconds rather than minutes: the linear and statistical learners, told by their folder."""
+    return LEARNERS.get(family, "").startswith(("ensemble_forecast.learners.linear", "ensemble_forecast.learners.statistical"))
+
+
 def families() -> list[str]:
     """Name every family a search may try: learners and nets."""
     return [*LEARNERS, *NETS]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from ensemble_forecast.data import doctor
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
 from ensemble_forecast.data.origins import Origins, outcome
+from ensemble_forecast.data.table import Log
 from ensemble_forecast.deadline import Deadline, seconds
 from ensemble_forecast.ensemble.model import Ensemble
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.evaluate.verdict import Losses, judge
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import build
@@ -28,9 +29,8 @@ from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.space import load_space
 from ensemble_forecast.search.trial import min_context
-from ensemble_forecast.stacking import OnEvent, silent
-from ensemble_forecast.study import Log, Study, open_study, reopen
-from ensemble_forecast.study import silent as no_log
+from ensemble_forecast.stacking import OnEvent
+from ensemble_forecast.study import Study, open_study, reopen, silent
 from ensemble_forecast.windows import roles_until
 
 LEAST_SEARCH_S = 1.0
@@ -165,8 +165,9 @@ def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None,
     budget_s = deadline.left()
     with working(study, workers, device) as pool:
         if anytime:
-            _drive(study, pool, deadline.within(max(FIRST_SHARE * budget_s, FIRST_S)), silent)
-            stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
+            with suppress(Unfinished):  # on a slow start nothing has finished yet: the main search follows anyway
+                _drive(study, pool, deadline.within(max(FIRST_SHARE * budget_s, FIRST_S)), silent)
+                stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
         _drive(study, pool, deadline.within(deadline.left() - STACK_SHARE * budget_s), silent)
         stacking.stack(study, pool, deadline, combiner=combiner, arms=False)
 
@@ -191,7 +192,7 @@ def search(name: str, runs: str | Path = "runs", **options: Any) -> pd.DataFrame
     DataFrame: the leaderboard.
     """
     pipeline = pipeline_for(name, options)
-    study = open_study(name, Path(runs), pipeline, log=no_log)
+    study = open_study(name, Path(runs), pipeline, log=silent)
     run_search(study)
     return pd.DataFrame(overview.leaderboard(study.folder))
 
@@ -203,7 +204,7 @@ def stack(name: str, runs: str | Path = "runs", budget: str = "1m", combiner: st
     -------
     summary: the combiner chosen, the contest's table, the members with their weights.
     """
-    return run_stack(reopen(name, Path(runs), log=no_log), Deadline.after(seconds(budget)), combiner=combiner)
+    return run_stack(reopen(name, Path(runs), log=silent), Deadline.after(seconds(budget)), combiner=combiner)
 
 
 def run_doctor(data: Path, target: str | None, freq: str | None, fix: Path | None) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""What has to run before the sampler is asked, cheap things first: the portfolio of every family, rank by rank, then what was cut off."""
+"""What has to run before the sampler is asked: the portfolios of cheap families, those of the others rank by rank, then what was cut off."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ensemble_forecast.registry import is_cheap
 from ensemble_forecast.search.history import History
 from ensemble_forecast.search.space import Params, canonical
 
@@ -12,7 +13,7 @@ from ensemble_forecast.search.space import Params, canonical
 class Entry:
     """A trial that is due, or a family whose table is still to be opened (then without parameters)."""
 
-    place: tuple[float, int]  # rank in its portfolio, position of its family
+    place: tuple[float, int]  # turn, position of the family
     family: str
     params: Params | None
     retry_of: str | None = None
@@ -37,11 +38,11 @@ class Due:
 
     def add_family(self, family: str, position: int) -> None:
         """Let a family's table be opened when the first rank comes to it."""
-        self._insert([Entry((0, position), family, None)])
+        self._insert([Entry((_turn(family, 0), position), family, None)])
 
     def add_portfolio(self, family: str, position: int, portfolio: Iterable[Params]) -> None:
         """Add the warm start of a family."""
-        self._add([((rank, position), family, params) for rank, params in enumerate(portfolio)])
+        self._add([((_turn(family, rank), position), family, params) for rank, params in enumerate(portfolio)])
 
     def add_list(self, trials: Iterable[tuple[str, Params]]) -> None:
         """Add trials to run in the given order."""
@@ -78,3 +79,8 @@ class Due:
 
     def _insert(self, entries: list[Entry]) -> None:
         self._entries = sorted([*self._entries, *entries], key=lambda entry: entry.place)
+
+
+def _turn(family: str, rank: int) -> float:
+    """When the entry of a rank is due: every cheap family's whole portfolio comes before the first entry of an expensive one."""
+    return rank / (rank + 1) if is_cheap(family) else 1.0 + rank
