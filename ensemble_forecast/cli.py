@@ -183,6 +183,7 @@ def status(
     runs: Runs = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds until interrupted.")] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show a study, also while it runs elsewhere."""
     from ensemble_forecast import overview
@@ -194,7 +195,7 @@ def status(
     elif watch:
         terminal.watch(lambda: overview.status(name, runs))
     else:
-        terminal.print_status(overview.status(name, runs))
+        terminal.print_status(overview.status(name, runs), brief=quiet)
 
 
 @app.command()
@@ -204,6 +205,7 @@ def doctor(
     freq: Annotated[str | None, typer.Option(help="Calendar the stamps should lie on.")] = None,
     fix: Annotated[Path | None, typer.Option(help="Write a mended copy to this .csv or .parquet file.")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check a data file: every problem with series, row, column and the fix."""
     from ensemble_forecast import workflow
@@ -212,7 +214,7 @@ def doctor(
     report = workflow.run_doctor(data, target, freq, fix)
     if as_json:
         _print_json(report)
-    else:
+    elif not quiet:
         terminal.print_doctor(report)
     if report["problems"] and fix is None:
         raise typer.Exit(2)
@@ -223,8 +225,9 @@ def list_names(
     kind: Annotated[str, typer.Argument(help="nets, learners, combiners, features, sources, metrics, spaces, pipelines or studies.")],
     runs: Runs = Path("runs"),
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """List what there is."""
+    """List what there is; with --quiet the names alone."""
     from ensemble_forecast import overview
     from ensemble_forecast.report import terminal
 
@@ -232,7 +235,7 @@ def list_names(
     if as_json:
         _print_json({kind: entries})
     else:
-        terminal.print_entries(entries)
+        terminal.print_entries(entries, brief=quiet)
 
 
 def main() -> None:
