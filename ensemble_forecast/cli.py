@@ -86,7 +86,7 @@ def search(
     with terminal.progress(f"search {study}", quiet) as show:
         summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, on_event=show)
     board = overview.leaderboard(opened.folder)
-    next_command = f"python -m ensemble_forecast stack --study {study}" + ("" if runs == Path("runs") else f" --runs {runs}")
+    next_command = _command("stack", study, runs)
     if as_json:
         _print_json({"study": study, "run": str(opened.folder.path), **summary, "leaderboard": board, "next": next_command})
         return
@@ -122,8 +122,7 @@ def stack(
     terminal.print_contest(summary)
     folder = opened.folder.path / "ensemble"
     terminal.say(f'saved: {folder}   (load it: ensemble_forecast.load("{folder}").predict(frame))')
-    verb = "evaluate" if len(opened.plan.test) else "predict"
-    terminal.say(f"next: python -m ensemble_forecast {verb} --study {opened.name}" + ("" if runs == Path("runs") else f" --runs {runs}"))
+    terminal.say(f"next: {_command('evaluate' if len(opened.plan.test) else 'predict', opened.name, runs)}")
 
 
 @app.command()
@@ -272,6 +271,11 @@ def _reopen(study: str | None, runs: Path, quiet: bool) -> "Study":
     from ensemble_forecast.study import reopen
 
     return reopen(overview.newest(runs) if study is None else study, runs, log=terminal.logger(quiet))
+
+
+def _command(verb: str, study: str, runs: Path) -> str:
+    """Write the command to type next."""
+    return f"python -m ensemble_forecast {verb} --study {study}" + ("" if runs == Path("runs") else f" --runs {runs}")
 
 
 def _print_json(value: dict[str, Any]) -> None:

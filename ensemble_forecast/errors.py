@@ -18,7 +18,7 @@ class TooShort(EnsembleForecastError):
 
 
 class NotFitted(EnsembleForecastError, ValueError, AttributeError):
-    """`predict` was called before `fit`."""
+    """`predict` or its kin was called before `fit`; its bases are those of scikit-learn's error of that name."""
 
 
 class TrialPruned(EnsembleForecastError):

@@ -20,11 +20,10 @@ from ensemble_forecast.deadline import Deadline, seconds
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import MIN_STEPS
+from ensemble_forecast.features.seasons import usual_season
 from ensemble_forecast.overview import leaderboard
 from ensemble_forecast.pipeline import check
 from ensemble_forecast.study import FRAME, open_study, silent, with_features
-
-SEASONS = {"h": 24, "D": 7, "B": 5, "W": 1, "MS": 12, "ME": 12, "M": 12, "QS": 4, "QE": 4, "Q": 4, "YS": 1, "YE": 1, "Y": 1}
 
 
 class EnsembleForecaster(BaseEstimator):
@@ -63,9 +62,9 @@ class EnsembleForecaster(BaseEstimator):
     seed
         Root of every random stream.
     metric
-        What the search minimises.
+        What the search minimises; ``"sql"`` stands for log loss where the kind is ``"direction"``.
     gaps
-        ``"error"`` refuses missing steps, ``"mask"`` keeps them missing, ``"fill"`` interpolates.
+        ``"error"`` refuses missing steps, ``"mask"`` keeps them missing, ``"fill"`` carries the last value forward.
     runs, name
         Folder to keep the run in (as ``runs/name``); None: a temporary folder that is removed.
 
@@ -156,7 +155,8 @@ class EnsembleForecaster(BaseEstimator):
         frame
             History, newer or of series never seen, with the columns of `fit`; None: the frame given to `fit` (a loaded model needs one).
         origins
-            ``"last"``: from the end of each series; ``"all"``: a block for every row with enough history, with the column ``origin``.
+            ``"last"``: from the end of each series; ``"all"``: a block for every row with enough history, with the column ``origin``. Each
+            reads nothing later than its origin, but the members were fitted on the rows of `fit`: over those rows this is no backtest.
 
         Returns
         -------
@@ -191,6 +191,11 @@ class EnsembleForecaster(BaseEstimator):
         else:
             up_NH = forecasts.probability_up(forecast_NHQ, panel.y_filled[where.rows(panel)], tuple(self.quantiles))
         return forecasts.frame(panel, where, {"p_up": up_NH}, with_origin=origins == "all")
+
+    def history(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the history that a frame holds as this model reads it: unique_id, ds, y."""
+        self._check_fitted()
+        return to_frame(to_panel(frame, self.columns_, new=True))[["unique_id", "ds", "y"]]
 
     def save(self, folder: str | Path) -> None:
         """Save the fitted ensemble: arrays and JSON with a hash for every file; `load` executes nothing.
@@ -228,7 +233,11 @@ class EnsembleForecaster(BaseEstimator):
                 "quantiles": tuple(float(level) for level in self.quantiles),
             }
             | {key: getattr(self, key) for key in ("horizon", "freq", "target", "kind", "transform", "space", "seed", "gaps")}
-            | {"known": tuple(self.known), "static": tuple(self.static), "metric": "auto" if self.kind == "direction" else self.metric},
+            | {
+                "known": tuple(self.known),
+                "static": tuple(self.static),
+                "metric": "auto" if (self.kind, self.metric) == ("direction", "sql") else self.metric,
+            },
             "EnsembleForecaster",
         )
         study = open_study(self.name or "study", runs, pipeline, frame=frame, fresh=True, log=silent)
@@ -241,13 +250,7 @@ class EnsembleForecaster(BaseEstimator):
     def _season_by_calendar(self, frame: pd.DataFrame) -> int:
         """Default season of the calendar the frame lies on."""
         columns = Columns(target=self.target, known=tuple(self.known), static=tuple(self.static), gaps=self.gaps)
-        freq = self.freq or to_panel(frame, columns, silent).freq
-        return SEASONS.get(freq.split("-")[0].lstrip("0123456789"), 1)
-
-    def history(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the history that a frame holds as this model reads it: unique_id, ds, y."""
-        self._check_fitted()
-        return to_frame(to_panel(frame, self.columns_, new=True))[["unique_id", "ds", "y"]]
+        return usual_season(self.freq or to_panel(frame, columns, silent).freq)
 
     def _forecast(self, frame: pd.DataFrame | None, origins: str) -> tuple[Panel, Origins, np.ndarray]:
         """Forecast in arrays: the panel, the origins that could be served, and NHQ."""

@@ -1,7 +1,7 @@
 """Arithmetic of forecasts: arrays of shape (N, H, Q) in the target's own unit, and the frame users see.
 
 The mean column is computed once, from the final quantiles in level space: the integral of the quantile function by the trapezoidal rule,
-with the outermost quantiles carried flat to 0 and 1 (Hosking 2007 treats such quantile averages; the flat tails bias it towards the median).
+with the outermost quantiles carried flat to 0 and 1; the flat tails bias it towards the median.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """How far off a forecast is. Smaller is better; arrays in, one number out; missing truth (NaN) is never scored.
 
-Every metric takes ``(truth_NH, forecast_NHQ, scale_N, quantiles)`` so that a name in a pipeline is enough to call it. For the kind
+Every registered metric takes ``(truth_NH, forecast_NHQ, scale_N, quantiles)`` so that a name in a pipeline is enough to call it. For the kind
 ``direction`` truth is 0 or 1 and the Q axis holds the probabilities of (down, up).
 """
 
@@ -10,7 +10,7 @@ Levels = tuple[float, ...]
 
 
 def pinball(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, quantiles: Levels) -> np.ndarray:
-    """Twice the mean quantile loss over the levels: NH, in the target's unit (Koenker and Bassett 1978)."""
+    """Twice the mean quantile loss over the levels: NH, in the target's unit (Koenker and Bassett 1978, doi:10.2307/1913643)."""
     error_NHQ = truth_NH[..., None] - forecast_NHQ
     levels = np.asarray(quantiles)
     return 2 * np.maximum(levels * error_NHQ, (levels - 1) * error_NHQ).mean(axis=-1)
@@ -23,7 +23,7 @@ def cross_entropy(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> np.ndarray:
 
 
 def cell_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels, kind: str) -> np.ndarray:
-    """Loss of every single cell, NH: scaled pinball for quantiles, log loss for direction. What searches and combiners minimise."""
+    """Loss of every single cell, NH: scaled pinball for quantiles, log loss for direction. What the contest and the verdict compare."""
     if kind == "direction":
         return cross_entropy(truth_NH, forecast_NHQ)
     return pinball(truth_NH, forecast_NHQ, quantiles) / scale_N[:, None]
@@ -45,7 +45,7 @@ def wql(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, qua
 
 
 def mase(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:
-    """Mean absolute scaled error of the median (Hyndman and Koehler 2006)."""
+    """Mean absolute scaled error of the median (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001)."""
     return float(np.nanmean(np.abs(truth_NH - median_of(forecast_NHQ, quantiles)) / scale_N[:, None]))
 
 
@@ -73,7 +73,7 @@ def log_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray
 
 
 def brier(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
-    """Brier score of the probability of up; a coin has 0.25."""
+    """Mean squared error of the probability of up (Brier 1950); a coin has 0.25."""
     return float(np.nanmean((truth_NH - forecast_NHQ[..., 1]) ** 2))
 
 

@@ -2,10 +2,10 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ensemble_forecast import atomic
 from ensemble_forecast.data.task import DECILES, Task
@@ -15,13 +15,14 @@ from ensemble_forecast.learners.base import Config
 from ensemble_forecast.registry import METRICS, SOURCES, did_you_mean
 
 PACKAGE = Path(__file__).parent
+DIRECTION_METRICS = {"log_loss", "brier"}
 MAY_CHANGE = {"budget", "families", "space", "trials"}  # between two calls of one study; anything else makes another study
 
 COMMENTS = {
     "source": "a registered source (python -m ensemble_forecast list sources), or the path of a CSV or parquet file",
     "target": "column to forecast; without it: y, then close, then the only numeric column",
     "freq": "calendar as a pandas offset alias (D, h, W, MS ...); without it: found in the stamps",
-    "gaps": "error: refuse missing steps; mask: keep them missing, never scored; fill: interpolate",
+    "gaps": "error: refuse missing steps; mask: keep them missing, never scored; fill: carry the last value forward",
     "known": "columns known ahead, such as holidays and prices already set",
     "features": "feature sets to add (python -m ensemble_forecast list features)",
     "horizon": "steps ahead",
@@ -30,7 +31,7 @@ COMMENTS = {
     "transform": "auto: the search may try the logarithm where the target is positive; or none, log, asinh for all",
     "metric": "what the search minimises: sql, wql, mase, smape, rmse; log_loss or brier for direction",
     "test": "share of the newest rows that is locked away for `evaluate`",
-    "budget": "seconds of search in total, over all calls",
+    "budget": "time of search in total, over all calls, such as 90s, 2m or 1h30m",
     "families": "learners to search; without it: all in the space",
     "space": "what may vary: a name in search_spaces/, or a path",
     "seed": "root of every random stream",
@@ -76,6 +77,13 @@ class Pipeline(BaseModel):
             raise ValueError(f"unknown metric {value!r}; {did_you_mean(value, list(METRICS))}")
         return value
 
+    @model_validator(mode="after")
+    def _metric_suits_the_kind(self) -> Self:
+        if self.metric != "auto" and (self.metric in DIRECTION_METRICS) != (self.kind == "direction"):
+            suited = [name for name in METRICS if (name in DIRECTION_METRICS) == (self.kind == "direction")]
+            raise ValueError(f"metric {self.metric!r} does not score kind {self.kind!r}; there are: {', '.join(suited)}")
+        return self
+
     @property
     def task(self) -> Task:
         """The forecasting task."""
@@ -89,7 +97,7 @@ class Pipeline(BaseModel):
         return "log_loss" if self.kind == "direction" else "sql"
 
 
-def find(name: str, folder: str, suffix: str = ".toml") -> Path:
+def find(name: str, folder: str) -> Path:
     """Find a TOML file by name: in the working directory, then in the copy shipped with the package; a path works too.
 
     Raises
@@ -97,17 +105,16 @@ def find(name: str, folder: str, suffix: str = ".toml") -> Path:
     BadInput
         When there is none; the message offers the nearest name.
     """
-    if name.endswith(suffix) or "/" in name:
+    if name.endswith(".toml") or "/" in name:
         path = Path(name)
         if path.is_file():
             return path
         raise BadInput(f"no file at {path}")
     places = [root / folder for root in (Path.cwd(), PACKAGE, PACKAGE.parent)]
     for place in places:
-        if (place / f"{name}{suffix}").is_file():
-            return place / f"{name}{suffix}"
-    names = sorted({path.stem for place in places for path in place.glob(f"*{suffix}")})
-    raise BadInput(f"no {folder}/{name}{suffix} here or in the package; {did_you_mean(name, names)}")
+        if (place / f"{name}.toml").is_file():
+            return place / f"{name}.toml"
+    raise BadInput(f"no {folder}/{name}.toml here or in the package; {did_you_mean(name, list(names(folder)))}")
 
 
 def names(folder: str) -> dict[str, Path]:
@@ -146,19 +153,25 @@ def read(path: Path) -> Pipeline:
 
 
 def check(table: dict[str, Any], where: str) -> Pipeline:
-    """Validate the content of a pipeline; every complaint names the key and the way out."""
+    """Validate the content of a pipeline.
+
+    Raises
+    ------
+    BadInput
+        When a key is unknown, missing, or has an impossible value; every complaint names the key and the way out.
+    """
     try:
         pipeline = Pipeline(**table)
     except ValidationError as error:
         complaints = []
         for detail in error.errors():
-            key = ".".join(map(str, detail["loc"]))
+            key, message = ".".join(map(str, detail["loc"])), detail["msg"].removeprefix("Value error, ")
             if detail["type"] == "extra_forbidden":
                 complaints.append(f"unknown key {key!r}; {did_you_mean(key, list(Pipeline.model_fields))}")
+            elif detail["type"] == "missing":
+                complaints.append(f"{key} is missing")
             else:
-                complaints.append(
-                    f"{key}: {detail['msg'].removeprefix('Value error, ')}" + (f" (got {detail['input']!r})" if detail["type"] != "missing" else "")
-                )
+                complaints.append(f"{key}: {message} (got {detail['input']!r})" if key else message)
         raise BadInput(f"{where}: " + "; ".join(complaints)) from error
     _ = pipeline.task  # refuses impossible quantiles and kinds at the door
     return pipeline

@@ -13,7 +13,7 @@ from ensemble_forecast.data.origins import outcome
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
 from ensemble_forecast.ensemble.calibration import Calibration
-from ensemble_forecast.ensemble.contest import ContestResult, contest
+from ensemble_forecast.ensemble.contest import ContestResult, contest, first_judged
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
@@ -22,9 +22,9 @@ from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.space import load_space
-from ensemble_forecast.search.trial import min_context
+from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
-from ensemble_forecast.study import Study
+from ensemble_forecast.study import Study, silent
 from ensemble_forecast.windows import roles_until
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -49,10 +49,6 @@ class Contestants:
     forecasts_NHQM: np.ndarray
     truth_NH: np.ndarray
     rows: Rows
-
-
-def silent(event: dict[str, Any]) -> None:
-    """Drop a progress event."""
 
 
 def stack(
@@ -120,11 +116,10 @@ def gather(study: Study) -> Contestants:
         When there is none.
     """
     scored = study.plan.scored
-    candidates = [each for each in study.folder.candidates() if len(each.origins_N3) == len(scored)]
+    expected_N3 = origins_table(study.plan)
+    candidates = [each for each in best_first(study) if np.array_equal(each.origins_N3, expected_N3)][:MOST_CONTESTANTS]
     if not candidates:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
-    candidates.sort(key=lambda candidate: candidate.report["value"])
-    candidates = candidates[:MOST_CONTESTANTS]
     scale_N = scale_at(study.panel, scored, study.task.season_length)
     forecasts_NHQM = np.stack([np.asarray(each.forecasts_NHQ, dtype=float) for each in candidates], axis=-1)
     return Contestants(
@@ -132,10 +127,23 @@ def gather(study: Study) -> Contestants:
     )
 
 
+def best_first(study: Study) -> list[Candidate]:
+    """Rank the candidates by their losses on the windows before those that the contest judges.
+
+    A choice made on the judged windows would make every contestant look better there than it is.
+    """
+
+    def early_loss(candidate: Candidate) -> float:
+        losses = [loss for loss in candidate.report["windows"][: first_judged(len(study.plan.folds))] if loss is not None]
+        return float(np.mean(losses)) if losses else math.inf
+
+    return sorted(study.folder.candidates(), key=lambda candidate: (early_loss(candidate), candidate.id))
+
+
 def run_arms(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent) -> list[str]:
     """Run the bags and the chain as trials of the study; those that do not end in time are named, not waited for."""
-    best_first = sorted(study.folder.candidates(), key=lambda candidate: candidate.report["value"])
-    configs = arm_configs([candidate for candidate in best_first if candidate.report["family"] not in ENSEMBLE_FAMILIES], study.task.kind)
+    singles = [candidate for candidate in best_first(study) if candidate.report["family"] not in ENSEMBLE_FAMILIES]
+    configs = arm_configs(singles, study.task.kind)
     if not configs:
         return []
     drive(
@@ -220,7 +228,7 @@ def save(study: Study, field: Contestants, result: ContestResult, calibration: C
     combiner = replace(result.combiner).fit(field.forecasts_NHQM[..., kept], field.truth_NH, field.rows, study.task, Deadline.never())
     cutoff_S = study.plan.judged_S if until == "judged" else study.panel.ends_S
     train = study.panel.cut(cutoff_S)
-    roles = roles_until(train, study.task, cutoff_S, min_context(study.task), with_stop=False)
+    roles = roles_until(train, study.task, cutoff_S, with_stop=False)
     fallback = build({"family": "naive" if study.task.kind == "direction" else "seasonal_naive", "params": {}})
     ensemble = Ensemble(
         task=study.task,

@@ -1,7 +1,7 @@
 """A study: a pipeline, its data up to a fixed end, the plan of its windows, and the folder where its results live."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
 from ensemble_forecast.data.frames import fingerprint, settle, to_panel
 from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.table import Log
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.pipeline import Pipeline
@@ -23,7 +24,6 @@ from ensemble_forecast.registry import find
 from ensemble_forecast.store import RunFolder
 from ensemble_forecast.windows import Plan, plan
 
-Log = Callable[[str], None]
 FRAME = "(a data frame)"  # the source of a study that was given its data in Python
 PACKAGES = ("ensemble-forecast", "numpy", "optuna", "pandas", "scikit-learn", "torch", "xgboost")
 
@@ -124,7 +124,7 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
         raise BadInput(f"study {name!r} was begun with other settings: {'; '.join(changed)}. Take another --study name, or add --fresh to start anew")
     resolved = pipelines.parse_toml(record)["resolved"]
     panel = latest.cut(_steps_until(latest, np.datetime64(resolved["data_end"])))
-    if fingerprint(panel) != resolved["data_hash"]:
+    if fingerprint(panel, panel.ends_S) != resolved["data_hash"]:
         raise BadInput(
             f"study {name!r} was begun with other data: {pipeline.source} differs in its rows up to {resolved['data_end']}. "
             "Take another --study name, or add --fresh to start anew"
@@ -157,7 +157,7 @@ def _resolve(study: Study) -> dict[str, Any]:
     """Find out at the start of a run what is recorded once and never changed."""
     return {
         "data_end": str(_last_stamp(study.panel)),
-        "data_hash": fingerprint(study.panel),
+        "data_hash": fingerprint(study.panel, study.panel.ends_S),  # rows ahead are no data yet
         "n_series": study.panel.n_series,
         "windows": len(study.plan.folds),
         "windows_aligned_by": study.plan.aligned,
@@ -189,5 +189,5 @@ def _refuse_impossible_log(panel: Panel, pipeline: Pipeline) -> None:
         )
 
 
-def silent(text: str) -> None:
-    """Drop a log line."""
+def silent(told: object) -> None:
+    """Drop a log line or a progress event."""

@@ -68,7 +68,7 @@ class Plan:
 
     folds: tuple[Fold, ...]
     test: Origins
-    judged_S: np.ndarray  # last step the judged ensemble may see: the first test origin, or the end of the data
+    judged_S: np.ndarray  # last step the judged ensemble may see: the first test origin, or the end of the series
     block: int
     aligned: str  # "calendar" or "end"
 
@@ -104,10 +104,11 @@ def plan(panel: Panel, task: Task, test: float = 0.0, n_windows: int | None = No
     held = max(int(np.ceil(test * np.median(panel.lengths_S))), task.horizon) if test else 0
     judged_S = np.maximum(last_S - held, -1)
     shortest_fit = max(2 * task.season_length + 2, 6, task.horizon + 2)
-    typical, longest = int(np.median(judged_S)) + 1, int(judged_S.max()) + 1
+    alive_S = last_S <= panel.ends_S
+    typical, longest = int(np.median(judged_S[alive_S])) + 1, int(judged_S[alive_S].max()) + 1
     block = task.horizon
     if panel.n_series < FEW_SERIES:
-        block = min(max(int(longest * SCORED_SHARE) // n_windows, task.horizon), MAX_BLOCK + task.horizon)
+        block = min(max(int(longest * SCORED_SHARE) // n_windows, task.horizon), MAX_BLOCK + task.horizon - 1)
     if longest < shortest_fit + block:
         raise BadInput(
             f"the longest series has {int(panel.lengths_S.max())} steps; horizon {task.horizon} with season {task.season_length} needs at least "
@@ -119,10 +120,10 @@ def plan(panel: Panel, task: Task, test: float = 0.0, n_windows: int | None = No
     if test and panel.n_series >= FEW_SERIES:  # independent windows are enough on a panel
         test_origins = test_origins.take((test_origins.step - judged_S[test_origins.series]) % task.horizon == 0)
     folds = [_fold(panel, task, judged_S, block, n_windows - window, window, shortest_fit) for window in range(n_windows)]
-    return Plan(tuple(folds), test_origins, judged_S, block, aligned)
+    return Plan(tuple(folds), test_origins, np.minimum(judged_S, panel.ends_S), block, aligned)
 
 
-def roles_until(panel: Panel, task: Task, cutoff_S: np.ndarray, min_context: int, *, with_stop: bool = True) -> Roles:
+def roles_until(panel: Panel, task: Task, cutoff_S: np.ndarray, min_context: int | None = None, *, with_stop: bool = True) -> Roles:
     """Split the labelled origins up to a cutoff into fit and stop.
 
     Parameters
@@ -130,10 +131,12 @@ def roles_until(panel: Panel, task: Task, cutoff_S: np.ndarray, min_context: int
     cutoff_S
         Last step that may be seen, per series.
     min_context
-        Steps a learner needs up to and including an origin.
+        Steps before the first origin to learn from; None: two seasons and a little. A short series begins at its middle.
     with_stop
         False for a refit, whose length is fixed: everything then serves to fit.
     """
+    if min_context is None:
+        min_context = max(2 * task.season_length + 2, 6)
     first_S = np.minimum(np.full(panel.n_series, min_context - 1), np.maximum(cutoff_S // 2, 0))
     everything = Origins.between(first_S, cutoff_S - task.horizon)
     if not with_stop:
@@ -161,13 +164,17 @@ def _fold(panel: Panel, task: Task, judged_S: np.ndarray, block: int, blocks_lef
 def _last_steps(panel: Panel) -> tuple[np.ndarray, str]:
     """Last step of each series that counts as the present.
 
-    Where more than half of the series end at one stamp, that stamp is the present of all (a series that ended before it is not scored);
-    otherwise the stamps are taken for synthetic, and each series' own end is its present.
+    The present of all is the latest stamp that half of the series reach; a series that ended before it is scored in the windows it lived
+    through. Only where all series begin at one stamp and no end is shared by more than half are the stamps taken for synthetic, and each
+    series' own end is its present: on a real calendar that would teach the shocks of one series' future to the others.
     """
     end_S = np.array([panel.stamps(i, int(panel.ends_S[i]), 1)[0].to_datetime64() for i in range(panel.n_series)])
     stamps, counts = np.unique(end_S, return_counts=True)
-    if len(stamps) == 1 or counts.max() <= panel.n_series / 2:
-        return panel.ends_S, "calendar" if len(stamps) == 1 else "end"
+    if len(stamps) == 1:
+        return panel.ends_S, "calendar"
+    if counts.max() <= panel.n_series / 2 and len(np.unique(panel.start_S)) == 1:
+        return panel.ends_S, "end"
+    reaching = np.cumsum(counts[::-1])[::-1]
     calendar = pd.date_range(panel.start_S.min(), stamps[-1], freq=panel.freq).to_numpy()
-    present = np.searchsorted(calendar, stamps[counts.argmax()])
+    present = np.searchsorted(calendar, stamps[2 * reaching >= panel.n_series][-1])
     return present - np.searchsorted(calendar, panel.start_S.astype(calendar.dtype)), "calendar"

@@ -28,7 +28,6 @@ from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.space import load_space
-from ensemble_forecast.search.trial import min_context
 from ensemble_forecast.stacking import OnEvent
 from ensemble_forecast.study import Study, open_study, reopen, silent
 from ensemble_forecast.windows import roles_until
@@ -268,10 +267,13 @@ def _baselines(study: Study) -> dict[str, np.ndarray]:
     """Forecasts of the naive baselines at the test origins, fitted on the rows before them."""
     plan, task = study.plan, study.task
     train = study.panel.cut(plan.judged_S)
-    roles = roles_until(train, task, plan.judged_S, min_context(task), with_stop=False)
+    roles = roles_until(train, task, plan.judged_S, with_stop=False)
     names = {"base_rate": "naive"} if task.kind == "direction" else {"naive": "naive", "seasonal_naive": "seasonal_naive"}
     fitted = {name: build({"family": family, "params": {}}).fit(train, roles, task, Deadline.never()) for name, family in names.items()}
-    return {name: learner.predict(study.panel, plan.test, Deadline.never()) for name, learner in fitted.items()}
+    forecasts = {name: learner.predict(study.panel, plan.test, Deadline.never()) for name, learner in fitted.items()}
+    if task.kind == "direction":  # on few rows the share of rises so far is a poor opponent
+        forecasts["coin"] = np.full((len(plan.test), task.horizon, 2), 0.5)
+    return forecasts
 
 
 def _refuse_peeking(manifest: dict[str, Any], judged_S: np.ndarray) -> None:

@@ -149,6 +149,7 @@ CASES = {  # name: (what is spoilt, what is typed, what the message says)
     "an unknown key in the pipeline": (pipeline_file("horizn = 4\n"), ["search", "--study", "mine"], ["horizn", "horizon", "mine.toml"]),
     "broken TOML": (pipeline_file("season = = 4\n"), ["search", "--study", "mine"], ["mine.toml", "line 3"]),
     "an unknown metric": (pipeline_file('metric = "slq"\n'), ["search", "--study", "mine"], ["slq", "sql"]),
+    "a metric of the other kind": (pipeline_file('metric = "brier"\n'), ["search", "--study", "mine"], ["brier", "sql"]),
     "an unknown kind": (nothing, ["search", "--study", "x", "--data", "good.csv", "--horizon", "3", "--kind", "up"], ["kind", "direction"]),
     "an impossible share of test rows": (pipeline_file("test = 1.5\n"), ["search", "--study", "mine"], ["test", "1.5"]),
     "log of a negative price": (

@@ -92,7 +92,9 @@ def test_json_is_exactly_one_object_on_standard_output(argv, in_home, capsys):
         assert all(entry["summary"] for entry in answer[argv[1]])
 
 
-@pytest.mark.parametrize("argv", [["status"], ["list", "features"], ["predict"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "argv", [["status"], ["status", "--quiet"], ["list", "features"], ["list", "learners", "--quiet"], ["predict"]], ids=" ".join
+)
 def test_the_plain_output_says_something(argv, in_home, capsys):
     assert typed(*argv) == 0
     assert len(capsys.readouterr().out) > 20

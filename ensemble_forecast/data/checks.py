@@ -1,6 +1,5 @@
 """The checks at the door: what a table must be before it becomes a Panel."""
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +8,11 @@ import pandas as pd
 from ensemble_forecast.data import table as tables
 from ensemble_forecast.data.calendars import Calendar, infer
 from ensemble_forecast.data.columns import Columns, flatten, lay_out
-from ensemble_forecast.data.problem import Problem
+from ensemble_forecast.data.problem import Problem, such_rows
 from ensemble_forecast.data.table import Log, Table
 
-LOG = logging.getLogger(__name__)
 SHORTEST = 5  # observed steps a single series needs: fewer leave no step to fit on and one to score
-OPTIONS = "choose gaps='fill' (interpolate), gaps='mask' (keep missing) or stay with gaps='error' and complete the data (doctor --fix does)"
+OPTIONS = "choose gaps='fill' (carry the last value on), gaps='mask' (keep missing), or complete the data (doctor --fix does)"
 LARGEST_GROWTH = 10  # times the rows: more missing steps than that mean a wrong stamp, not gaps
 SMALL = 10_000  # rows that may always be inserted
 
@@ -27,11 +25,6 @@ class Findings:
     calendar: Calendar | None
     step: np.ndarray
     problems: list[Problem]
-
-
-def problems(frame: pd.DataFrame, columns: Columns) -> list[Problem]:
-    """List everything that keeps a frame from becoming a Panel: one entry per series, column and kind of problem, naming the first row."""
-    return inspect(frame, columns, log=LOG.debug).problems
 
 
 def inspect(frame: pd.DataFrame, columns: Columns, log: Log, *, new: bool = False) -> Findings:
@@ -87,7 +80,7 @@ def _infinities(table: Table) -> list[Problem]:
     if not infinite.any():
         return []
     return [
-        table.problem(position, name, f"infinity{_times(count)}", "write a finite number or leave the cell empty")
+        table.problem(position, name, f"infinity{such_rows(count)}", "write a finite number or leave the cell empty")
         for i, name in enumerate(table.layout.numeric)
         for position, count in table.first_per_series(infinite[:, i])
     ]
@@ -100,24 +93,25 @@ def _varying_statics(table: Table) -> list[Problem]:
         column, first = table.values[:, i], np.repeat(table.values[table.offsets[:-1], i], np.diff(table.offsets))
         for position, count in table.first_per_series(~(column == first)):
             text = "the static covariate is missing" if np.isnan(column[position]) else "the static covariate changes within the series"
-            found.append(table.problem(position, name, f"{text}{_times(count)}", "give one number per series, or do not name it static"))
+            found.append(table.problem(position, name, f"{text}{such_rows(count)}", "give one number per series, or do not name it static"))
     return found
 
 
 def _calendar(table: Table, freq: str | None) -> tuple[Calendar | None, np.ndarray, list[Problem]]:
     """Find or check the calendar and locate every row on it."""
     inferred = infer(table.stamp, table.offsets)
-    if freq is None and inferred is None:
+    chosen = inferred if freq is None else Calendar.parse(freq)
+    if chosen is None:
         remedy = "name the calendar with freq (D, h, W, MS ...)"
         return None, table.stamp, [Problem(None, None, table.layout.stamp, "no series has two stamps: the calendar cannot be found", remedy)]
-    calendar = (Calendar.parse(freq) if freq is not None else inferred).anchored(table.stamp)  # type: ignore[union-attr]
+    calendar = chosen.anchored(table.stamp)
     step, on_calendar = calendar.locate(table.stamp, table.offsets)
     other = find_other_calendar(table, step, freq, calendar, inferred)
     if other:
         return calendar, step, other
     found_off = []
     for position, count in table.first_per_series(table.stamp != on_calendar):
-        text = f"{when(table.stamp[position])} is irregular: it is no stamp of the calendar {str(calendar)!r}{_times(count)}"
+        text = f"{when(table.stamp[position])} is irregular: it is no stamp of the calendar {str(calendar)!r}{such_rows(count)}"
         hint = f"give freq {str(inferred)!r}" if freq is not None and str(inferred) != str(calendar) else "give the true freq"
         remedy = f"{hint}, or move the row to {when(on_calendar[position])} (doctor --fix does)"
         found_off.append(table.problem(position, table.layout.stamp, text, remedy))
@@ -171,7 +165,7 @@ def _missing(table: Table, gaps: str) -> list[Problem]:
             continue
         what = "the known covariate" if is_known else "the target" if i == 0 else "the covariate"
         for position, count in table.first_per_series(marked):
-            text = f"{what} is missing at {when(table.stamp[position])}{_times(count)}"
+            text = f"{what} is missing at {when(table.stamp[position])}{such_rows(count)}"
             found.append(
                 table.problem(position, name, text, OPTIONS if gaps == "error" else "fill in its first values: nothing earlier can stand in")
             )
@@ -207,8 +201,3 @@ def _seen_before(present: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def when(stamp: int) -> str:
     """Write a stamp, without its clock at midnight."""
     return str(np.datetime64(int(stamp), "s")).replace("T00:00:00", "").replace("T", " ")
-
-
-def _times(count: int) -> str:
-    """Say that there are others."""
-    return f" ({count} such rows)" if count > 1 else ""

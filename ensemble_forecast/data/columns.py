@@ -36,7 +36,7 @@ class Columns:
     freq
         Calendar as a pandas offset alias; None: found in the stamps.
     gaps
-        ``"error"`` refuses missing steps, ``"mask"`` keeps their target missing, ``"fill"`` interpolates.
+        ``"error"`` refuses missing steps, ``"mask"`` keeps their target missing, ``"fill"`` carries the last value forward.
 
     Raises
     ------

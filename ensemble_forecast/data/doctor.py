@@ -1,7 +1,7 @@
 """The doctor: lists what is wrong with a table, and mends what can be mended, telling every change."""
 
+import logging
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,25 +11,20 @@ from ensemble_forecast.data import checks
 from ensemble_forecast.data import table as tables
 from ensemble_forecast.data.calendars import Calendar, infer
 from ensemble_forecast.data.columns import Columns, Layout, flatten, lay_out
-from ensemble_forecast.data.files import read_table
 from ensemble_forecast.data.frames import fill, insert_missing
 from ensemble_forecast.data.problem import Problem, refuse
 from ensemble_forecast.data.table import Log, Table
 
+LOG = logging.getLogger(__name__)
 
-def examine(source: pd.DataFrame | str | Path, columns: Columns) -> list[Problem]:
-    """List every problem of a file or frame.
 
-    Raises
-    ------
-    BadInput
-        When the file itself cannot be read.
-    """
-    return checks.problems(source if isinstance(source, pd.DataFrame) else read_table(source), columns)
+def examine(frame: pd.DataFrame, columns: Columns) -> list[Problem]:
+    """List everything that keeps a frame from becoming a Panel: one entry per series, column and kind of problem, naming the first row."""
+    return checks.inspect(frame, columns, log=LOG.debug).problems
 
 
 def fix(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
-    """Mend a frame: sort, remove repeated rows, convert dates and numbers, put stamps on the calendar, insert and interpolate missing steps.
+    """Mend a frame: sort, remove repeated rows, convert dates and numbers, put stamps on the calendar, insert missing steps with the last value.
 
     A series that is constant or too short stays as it is. Of rows with one stamp the last is kept.
 
@@ -125,11 +120,12 @@ def _repair_values(table: Table, log: Log) -> Table:
 def _on_calendar(table: Table, columns: Columns, log: Log) -> tuple[Table, Calendar]:
     """Move irregular stamps to the nearest step of the calendar."""
     found = infer(table.stamp, table.offsets)
-    if columns.freq is None and found is None:
+    chosen = found if columns.freq is None else Calendar.parse(columns.freq)
+    if chosen is None:
         refuse(
             [Problem(None, None, table.layout.stamp, "no series has two stamps: the calendar cannot be found", "name it with freq (D, h, W, MS ...)")]
         )
-    calendar = (Calendar.parse(columns.freq) if columns.freq is not None else found).anchored(table.stamp)  # type: ignore[union-attr]
+    calendar = chosen.anchored(table.stamp)
     step, on_calendar = calendar.locate(table.stamp, table.offsets)
     other = checks.find_other_calendar(table, step, columns.freq, calendar, found)
     if other:

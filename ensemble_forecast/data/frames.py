@@ -14,8 +14,6 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.problem import refuse
 from ensemble_forecast.data.table import Log, Table
 
-__all__ = ["Columns", "fingerprint", "settle", "to_frame", "to_panel"]
-
 LOG = logging.getLogger(__name__)
 
 
@@ -86,20 +84,21 @@ def insert_missing(table: Table, step: np.ndarray, calendar: Calendar) -> Table:
 
 
 def fill(table: Table, gaps: str, log: Log) -> Table:
-    """Interpolate the target (``gaps="fill"``) and carry covariates forward; nothing is filled before the first or after the last observed target."""
+    """Carry the last observed value forward: covariates, and with ``gaps="fill"`` the target too, up to its last observed step.
+
+    A line drawn to the next observed value would tell the steps before it what is still to come: on random walks with long gaps that was
+    worth 4 % of the loss to a ridge.
+    """
     stop = table.known.stop
     if gaps == "error" or not np.isnan(table.values[:, :stop]).any():
         return table
     values = table.values.copy()
     ahead = np.repeat(last_observed(table) + table.offsets[:-1], np.diff(table.offsets)) < np.arange(len(values))
     missing = np.isnan(values[:, 0]) & ~ahead
-    if gaps == "fill" and missing.any():
-        observed = np.flatnonzero(~np.isnan(values[:, 0]))  # each series begins with one and `ahead` is left out: no line crosses a border
-        values[missing, 0] = np.interp(np.flatnonzero(missing), observed, values[observed, 0])
-    if missing.any():
-        log(f"{int(missing.sum())} missing targets {'interpolated' if gaps == 'fill' else 'kept as missing'}")
+    if gaps == "mask" and missing.any():
+        log(f"{int(missing.sum())} missing targets kept as missing")
     begin = np.repeat(table.offsets[:-1], np.diff(table.offsets))
-    for i in range(1, stop):
+    for i in range(0 if gaps == "fill" else 1, stop):
         absent = np.isnan(values[:, i])
         last = np.maximum.accumulate(np.where(absent, begin, np.arange(len(values))))
         carried = absent & ~np.isnan(values[last, i]) & ~(ahead & (i < table.known.start))

@@ -40,6 +40,11 @@ class Problem:
         return f"{where + ': ' if where else ''}{self.found}; {self.remedy}"
 
 
+def such_rows(count: int) -> str:
+    """Say behind a problem that more rows have it."""
+    return f" ({count} such rows)" if count > 1 else ""
+
+
 def refuse(problems: list[Problem]) -> NoReturn:
     """Raise `BadInput` with the first problem and the number of others.
 

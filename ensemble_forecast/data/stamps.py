@@ -123,10 +123,9 @@ def _texts(column: pd.Series) -> Reading:
     if len(zones) == 1 and (read_in % 86400 == 0).all():
         reading.notes.append(f"stamps are midnights at {zones.index[0]}: read as dates")
         return reading
-    hours = (
-        zone.where(has_zone, "+00:00").str.slice(1, 3).astype(int) + zone.where(has_zone, "+00:00").str.slice(4, 6).replace("", "0").astype(int) / 60
-    )
-    offset = (hours * 3600).to_numpy().astype(np.int64) * np.where(zone.str.startswith("-"), -1, 1)
+    written = zone.where(has_zone, "+00:00")
+    minutes = 60 * written.str.slice(1, 3).astype(int) + written.str.slice(4, 6).replace("", "0").astype(int)
+    offset = 60 * minutes.to_numpy().astype(np.int64) * np.where(zone.str.startswith("-"), -1, 1)
     reading.seconds = np.where(reading.seconds == MISSING, MISSING, reading.seconds - offset)
     if list(zones.index) != ["+00:00"]:
         reading.notes.append(f"stamps converted from time zone {', '.join(sorted(zones.index))} to UTC")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ensemble_forecast.data import numerals, stamps
 from ensemble_forecast.data.columns import Layout
-from ensemble_forecast.data.problem import Problem
+from ensemble_forecast.data.problem import Problem, such_rows
 
 Log = Callable[[str], None]
 
@@ -103,7 +103,7 @@ def read(flat: pd.DataFrame, layout: Layout, log: Log) -> tuple[Table, list[Prob
     for name, bad in unread:
         for position, count in whole.first_per_series(bad[order]):
             cell = flat[name].iloc[whole.row[position]]
-            problems.append(whole.problem(position, name, f"{cell!r} is no number{_more(count)}", "write a number or leave the cell empty"))
+            problems.append(whole.problem(position, name, f"{cell!r} is no number{such_rows(count)}", "write a number or leave the cell empty"))
     return whole.take(whole.stamp != stamps.MISSING), problems
 
 
@@ -118,12 +118,12 @@ def _stamp_problems(table: Table, reading: stamps.Reading, cells: pd.Series) -> 
     missing = (table.stamp == stamps.MISSING) & ~unread
     for position, count in table.first_per_series(unread):
         remedy = "write dates as 2024-01-31 or 2024-01-31 13:00"
-        problems.append(table.problem(position, name, f"{cells.iloc[table.row[position]]!r} is no date{_more(count)}", remedy))
+        problems.append(table.problem(position, name, f"{cells.iloc[table.row[position]]!r} is no date{such_rows(count)}", remedy))
     for position, count in table.first_per_series(missing):
-        problems.append(table.problem(position, name, f"the stamp is missing{_more(count)}", "fill it in or remove the row"))
+        problems.append(table.problem(position, name, f"the stamp is missing{such_rows(count)}", "fill it in or remove the row"))
     for position, count in table.first_per_series(reading.mixed[table.row]):
         cell = cells.iloc[table.row[position]]
-        found = f"mixed time zones: {str(cell)!r} is not in the zone of most rows{_more(count)}"
+        found = f"mixed time zones: {str(cell)!r} is not in the zone of most rows{such_rows(count)}"
         problems.append(table.problem(position, name, found, "write all stamps in UTC (doctor --fix converts them)"))
     return problems
 
@@ -133,7 +133,7 @@ def _id_problems(layout: Layout, nameless: np.ndarray) -> list[Problem]:
     if not nameless.any():
         return []
     first, count = int(np.argmax(nameless)), int(nameless.sum())
-    return [Problem(None, first + 1, layout.id, f"the series has no name{_more(count)}", "fill it in or remove the row")]
+    return [Problem(None, first + 1, layout.id, f"the series has no name{such_rows(count)}", "fill it in or remove the row")]
 
 
 def trim(table: Table, log: Log) -> Table:
@@ -175,8 +175,3 @@ def last_of_equal_stamps(table: Table) -> np.ndarray:
     same = np.diff(table.stamp) == 0
     same[table.offsets[1:-1] - 1] = False
     return np.concatenate([~same, np.ones(min(1, len(table.stamp)), dtype=bool)])
-
-
-def _more(count: int) -> str:
-    """Say that there are others."""
-    return f" ({count} such rows)" if count > 1 else ""

@@ -17,8 +17,8 @@ import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import NotFitted
 from ensemble_forecast.forecasts import PROBABILITY_FLOOR, normalise
+from ensemble_forecast.learners.base import check_fitted
 from ensemble_forecast.windows import FEW_SERIES
 
 BLOCK_VALUES = 1 << 20  # numbers averaged at a time: bounds the temporary memory to 8 MiB
@@ -99,10 +99,23 @@ class Combiner(abc.ABC):
         """
 
 
-def check_fitted(combiner: object) -> None:
-    """Refuse to combine with a combiner that has learnt nothing."""
-    if not any(name.endswith("_") for name in vars(combiner)):
-        raise NotFitted(f"{type(combiner).__name__} is not fitted: call fit first")
+@dataclass(kw_only=True)
+class WeightedCombiner(Combiner, abc.ABC):
+    """A combiner that learns one weight a member and averages by it."""
+
+    @abc.abstractmethod
+    def learn(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:
+        """Learn the weights (M,), not negative, sum 1; parameters as in `fit`."""
+
+    def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
+        """Learn the weights; see `Combiner.fit`."""
+        self.weights_M_, self.kind_ = self.learn(forecasts_NHQM, truth_NH, rows, task, deadline), task.kind
+        return self
+
+    def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:  # noqa: ARG002
+        """Average by weight; see `Combiner.combine`."""
+        check_fitted(self)
+        return weighted(forecasts_NHQM, self.weights_M_, self.kind_)
 
 
 def weights_of(combiner: Combiner) -> np.ndarray:

@@ -16,8 +16,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.ensemble.base import Rows, check_fitted, closed, clusters, opened
+from ensemble_forecast.ensemble.base import Rows, closed, clusters, opened
 from ensemble_forecast.ensemble.contest import clustered_mean
+from ensemble_forecast.learners.base import check_fitted
 from ensemble_forecast.metrics import cross_entropy
 
 BUCKETS = 4  # of the horizon; as good as one a step

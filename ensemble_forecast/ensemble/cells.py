@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.ensemble.base import Rows, clusters, opened
+from ensemble_forecast.ensemble.base import Rows, clusters, opened, served
 from ensemble_forecast.metrics import pinball
 from ensemble_forecast.seeds import generator
 
@@ -70,8 +70,8 @@ def sample(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: T
 
     Where a member does not serve, the median of those that do stands in for it: it neither gains nor loses by its absence.
     """
-    finite_NM = np.isfinite(forecasts_NHQM).all(axis=(1, 2))
-    row_C, step_C = np.nonzero(np.isfinite(truth_NH) & finite_NM.any(axis=1)[:, None])
+    served_NM = served(forecasts_NHQM)
+    row_C, step_C = np.nonzero(np.isfinite(truth_NH) & served_NM.any(axis=1, keepdims=True))
     limit = max(1, max_values // (1 if task.kind == "direction" else task.n_outputs))
     if len(row_C) > limit:
         drawn = np.sort(generator(task.seed, "cells").choice(len(row_C), limit, replace=False))
@@ -81,14 +81,14 @@ def sample(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: T
     if task.kind == "quantiles":
         values_CQM = (values_CQM - truth_C[:, None, None]) / rows.scale[row_C, None, None]
         truth_C = np.zeros(len(row_C))
-    values_CQM = np.clip(_without_gaps(values_CQM, finite_NM[row_C]), -FARTHEST, FARTHEST)
+    values_CQM = np.clip(_without_gaps(values_CQM, served_NM[row_C]), -FARTHEST, FARTHEST)
     return Cells(values_CQM, truth_C, clusters(rows, task.horizon)[row_C], task.quantiles, task.kind)
 
 
-def _without_gaps(values_CQM: np.ndarray, finite_CM: np.ndarray) -> np.ndarray:
+def _without_gaps(values_CQM: np.ndarray, served_CM: np.ndarray) -> np.ndarray:
     """Replace missing members by the median of the others."""
-    holed_C = ~finite_CM.all(axis=1)
+    holed_C = ~served_CM.all(axis=1)
     if holed_C.any():
-        values_KQM = np.where(finite_CM[holed_C][:, None, :], values_CQM[holed_C], np.nan)
+        values_KQM = np.where(served_CM[holed_C][:, None, :], values_CQM[holed_C], np.nan)
         values_CQM[holed_C] = np.where(np.isnan(values_KQM), np.nanmedian(values_KQM, axis=-1, keepdims=True), values_KQM)
     return values_CQM

@@ -91,6 +91,11 @@ class ContestResult:
     truncated: bool
 
 
+def first_judged(n_windows: int) -> int:
+    """Position of the first window that judges; those before it only teach."""
+    return max(1, n_windows // 2)
+
+
 def contest(
     forecasts_NHQM: np.ndarray,
     truth_NH: np.ndarray,
@@ -128,7 +133,7 @@ def contest(
     if not len(members):
         raise Unfinished("no candidate forecasts a single row whose truth is known: search longer, or shorten the horizon")
     windows = np.unique(rows.window)
-    judged = windows[max(1, len(windows) // 2) :]
+    judged = windows[first_judged(len(windows)) :]
     later_N = np.isin(rows.window, judged)
     if len(judged):
         played = _play(contestants, chosen or "mean", forecasts_NHQM, truth_NH, rows, task, deadline, judged, size)

@@ -19,7 +19,7 @@ from ensemble_forecast.learners.base import Learner
 MEMBER = "member."  # prefix of the members' names among the saved parts
 REACH_UP, REACH_DOWN = 1.5, 1.0  # ranges of the history beyond its extremes where a forecast is clipped
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Ensemble:
     calibration
         Fitted.
     fallback
-        Fitted seasonal naive for origins that no member serves.
+        Fitted naive for origins that no member serves: the seasonal one, or for kind ``direction`` the base rate.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class Ensemble:
         unserved_N = np.isnan(combined_NHQ[:, 0, 0])
         if unserved_N.any():
             combined_NHQ[unserved_N] = self.fallback.predict(panel, origins.take(unserved_N), deadline)
-            log.warning("%d of %d origins have too little history for every member: the seasonal naive serves them", unserved_N.sum(), len(origins))
+            LOG.warning("%d of %d origins have too little history for every member: the naive serves them", unserved_N.sum(), len(origins))
         if self.task.kind == "quantiles":
             low_N, high_N = plausible(panel, origins)
             combined_NHQ = np.clip(combined_NHQ, low_N[:, None, None], high_N[:, None, None])

@@ -1,13 +1,13 @@
 """Selection of members: the best one, or a bag of greedy choices with replacement."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Combiner, Rows, check_fitted, weighted
+from ensemble_forecast.ensemble.base import Rows, WeightedCombiner
 from ensemble_forecast.ensemble.cells import Cells, sample
 from ensemble_forecast.seeds import generator
 
@@ -15,25 +15,19 @@ BAG_VALUES = 40_000  # cells x levels over both halves: a step costs as many pin
 
 
 @dataclass(kw_only=True)
-class BestSingle(Combiner):
+class BestSingle(WeightedCombiner):
     """All weight to the member with the least loss: what a search without an ensemble would choose."""
 
     family: ClassVar[str] = "best_single"
 
-    def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:  # noqa: ARG002
+    def learn(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Find the best member."""
         losses_M = sample(forecasts_NHQM, truth_NH, rows, task).member_losses()
-        self.weights_M_, self.kind_ = np.eye(len(losses_M))[losses_M.argmin()], task.kind
-        return self
-
-    def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:  # noqa: ARG002
-        """Return the forecasts of the best member."""
-        check_fitted(self)
-        return weighted(forecasts_NHQM, self.weights_M_, self.kind_)
+        return np.eye(len(losses_M))[losses_M.argmin()]
 
 
 @dataclass(kw_only=True)
-class GreedySelection(Combiner):
+class GreedySelection(WeightedCombiner):
     """Greedy selection with replacement (Caruana et al. 2004, doi:10.1145/1015330.1015432), bagged over halves of the clusters.
 
     Each bag starts from nothing, adds in every step the member that lowers the loss of the average most, and keeps the best prefix. The
@@ -51,7 +45,7 @@ class GreedySelection(Combiner):
     steps: int = 30
     bags: int = 10
 
-    def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
+    def learn(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:
         """Select in every bag and average the weights; bags after the deadline are left out, the first one never is."""
         cells = sample(forecasts_NHQM, truth_NH, rows, task, BAG_VALUES)
         labels = np.unique(cells.cluster_C)
@@ -61,13 +55,7 @@ class GreedySelection(Combiner):
             weights_BM.append(select(cells.take(np.isin(cells.cluster_C, half)), self.steps))
             if deadline.passed():
                 break
-        self.weights_M_, self.kind_ = np.mean(weights_BM, axis=0), task.kind
-        return self
-
-    def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:  # noqa: ARG002
-        """Average by weight."""
-        check_fitted(self)
-        return weighted(forecasts_NHQM, self.weights_M_, self.kind_)
+        return np.asarray(np.mean(weights_BM, axis=0))
 
 
 def select(cells: Cells, steps: int) -> np.ndarray:

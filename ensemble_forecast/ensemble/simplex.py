@@ -1,13 +1,13 @@
 """Weights that minimise the loss over the simplex, shrunk to equal ones."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Combiner, Rows, check_fitted, clusters, weighted
+from ensemble_forecast.ensemble.base import Rows, WeightedCombiner, clusters
 from ensemble_forecast.ensemble.cells import Cells, sample
 
 ENOUGH_CLUSTERS = 100  # beyond, shrinkage stays at its least
@@ -17,7 +17,7 @@ ONE_WINDOW = 0.5  # least shrinkage where all rows come from one window
 
 
 @dataclass(kw_only=True)
-class Simplex(Combiner):
+class Simplex(WeightedCombiner):
     """Minimise the mean cell loss over the simplex, then w := (1 - k) w + k / M.
 
     The optimiser is exponentiated gradient (Kivinen and Warmuth 1997, doi:10.1006/inco.1996.2612) with normalised steps that shrink, and the
@@ -36,17 +36,11 @@ class Simplex(Combiner):
     shrink: float | None = None
     steps: int = 120
 
-    def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
+    def learn(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:
         """Descend from equal weights."""
         weights_M = descend(sample(forecasts_NHQM, truth_NH, rows, task), self.steps, deadline)
         self.shrink_ = shrinkage(rows, task.horizon) if self.shrink is None else self.shrink
-        self.weights_M_, self.kind_ = (1 - self.shrink_) * weights_M + self.shrink_ / len(weights_M), task.kind
-        return self
-
-    def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:  # noqa: ARG002
-        """Average by weight."""
-        check_fitted(self)
-        return weighted(forecasts_NHQM, self.weights_M_, self.kind_)
+        return (1 - self.shrink_) * weights_M + self.shrink_ / len(weights_M)
 
 
 def shrinkage(rows: Rows, horizon: int) -> float:

@@ -6,11 +6,16 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-from ensemble_forecast.evaluate.diebold_mariano import Test, diebold_mariano
+from ensemble_forecast.evaluate.diebold_mariano import Test, diebold_mariano, two_way
 from ensemble_forecast.windows import FEW_SERIES
 
 SKILL, WEAK, NONE = "evidence of skill", "weak evidence", "no evidence of skill"
-NAMES = {"naive": "repeating the last value", "seasonal_naive": "repeating the last season", "base_rate": "always giving the share of rises so far"}
+NAMES = {
+    "naive": "repeating the last value",
+    "seasonal_naive": "repeating the last season",
+    "base_rate": "always giving the share of rises so far",
+    "coin": "a fair coin",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +27,7 @@ class Losses:
     ensemble
         float64 (N,).
     baselines
-        float64 (N,) by name: naive and seasonal_naive, or base_rate for kind ``direction``.
+        float64 (N,) by name: naive and seasonal_naive, or base_rate and coin for kind ``direction``.
     series
         int64 (N,): series of each origin.
     time
@@ -42,8 +47,10 @@ def judge(
 
     The hardest baseline decides, whichever it is: evidence of skill needs p < 0.05 against each of them, weak evidence p < 0.10 against each.
     As every test has to succeed, none of them needs a correction for their number (intersection-union test, Berger 1982,
-    doi:10.1080/00401706.1982.10487790). From ``windows.FEW_SERIES`` series on, the
-    series are the sample: each gives one mean loss. Below, time is: the losses of all series at one time give one mean.
+    doi:10.1080/00401706.1982.10487790).
+
+    Below ``windows.FEW_SERIES`` series, time is the sample: the losses of all series at one time give one mean. From there on, series and
+    times both are; at a single time a common shock cannot be told from skill, so that the evidence is weak at best.
 
     Parameters
     ----------
@@ -58,22 +65,30 @@ def judge(
 
     Returns
     -------
-    JSON-able dict: ``verdict``, ``sentence``, ``tests`` by baseline, ``independent_bets``, ``origins``, ``trials``, ``openings``, and
-    ``hit_rate`` or ``coverage`` with their 95 % Wilson intervals.
+    JSON-able dict: ``verdict``, ``sentence``, ``tests`` by baseline, ``independent_bets`` (times, on a panel), ``series``, ``origins``, ``trials``,
+    ``openings``, and ``hit_rate`` or ``coverage`` with their 95 % Wilson intervals.
     """
     used_N = np.isfinite(losses.ensemble) & np.all([np.isfinite(loss_N) for loss_N in losses.baselines.values()], axis=0)
-    by_series = len(np.unique(losses.series[used_N])) >= FEW_SERIES
-    group_N = (losses.series if by_series else losses.time)[used_N]
-    overlap = 1 if by_series else horizon
-    ensemble_G = _group_means(losses.ensemble[used_N], group_N)
-    baselines_G = {name: _group_means(loss_N[used_N], group_N) for name, loss_N in losses.baselines.items()}
-    tests = {name: diebold_mariano(ensemble_G, baseline_G, overlap) for name, baseline_G in baselines_G.items()}
-    skills = {name: _skill(test, baselines_G[name]) for name, test in tests.items()}
-    bets = len(ensemble_G) // overlap
+    series_N, time_N, ensemble_N = losses.series[used_N], losses.time[used_N], losses.ensemble[used_N]
+    is_panel, n_times = len(np.unique(series_N)) >= FEW_SERIES, len(np.unique(time_N))
+    tests, skills = {}, {}
+    for name, loss_N in losses.baselines.items():
+        if is_panel and n_times > 1:
+            tests[name] = two_way(ensemble_N, loss_N[used_N], series_N, time_N)
+        elif is_panel:
+            tests[name] = diebold_mariano(ensemble_N, loss_N[used_N], 1)
+        else:
+            tests[name] = diebold_mariano(_group_means(ensemble_N, time_N), _group_means(loss_N[used_N], time_N), horizon)
+        skills[name] = _skill(tests[name], loss_N[used_N])
+    bets = n_times if is_panel else n_times // horizon
+    verdict = _grade(tests)
+    if is_panel and n_times == 1 and verdict == SKILL:
+        verdict = WEAK
     answer: dict[str, Any] = {
-        "verdict": _grade(tests),
+        "verdict": verdict,
         "tests": {name: asdict(test) | {"skill_percent": skills[name]} for name, test in tests.items()},
         "independent_bets": bets,
+        "series": len(np.unique(series_N)),
         "origins": int(used_N.sum()),
         "trials": trials,
         "openings": openings,
@@ -86,7 +101,7 @@ def judge(
 
 
 def wilson(share: float, n: int) -> list[float]:
-    """Bound a share seen in n independent bets: 95 % interval of Wilson (1927); all of [0, 1] when there was no bet."""
+    """Bound a share seen in n independent bets: 95 % interval (Wilson 1927, doi:10.1080/01621459.1927.10502953); [0, 1] without a bet."""
     return [float(edge) for edge in proportion_confint(share * n, n, method="wilson")] if n else [0.0, 1.0]
 
 
@@ -111,7 +126,9 @@ def _grade(tests: dict[str, Test]) -> str:
 def _sentence(answer: dict[str, Any]) -> str:
     """Say it so that a newcomer understands it."""
     against = [_comparison(name, test) for name, test in answer["tests"].items()]
-    text = f"{answer['verdict'].capitalize()}: over {answer['independent_bets']} independent bets its loss is {' and '.join(against)}"
+    bets = answer["independent_bets"]
+    sample = f"{bets} independent bets" if answer["series"] < FEW_SERIES else f"{answer['series']} series at {bets} times"
+    text = f"{answer['verdict'].capitalize()}: over {sample} its loss is {' and '.join(against)}"
     if "hit_rate" in answer:
         low, high = answer["hit_rate"]["interval"]
         text += f", and it calls {answer['hit_rate']['share']:.0%} of the directions right (95 % interval {low:.0%} to {high:.0%})"

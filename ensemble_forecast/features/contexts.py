@@ -5,7 +5,7 @@ import numpy as np
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 
-MIN_STEPS = 3  # history, in steps, below which no learner is asked for a forecast
+MIN_STEPS = 3  # of history up to and including an origin: fewer give neither a scale nor a shape, and no learner serves them
 
 
 def gather(values: np.ndarray, panel: Panel, origins: Origins, length: int) -> np.ndarray:

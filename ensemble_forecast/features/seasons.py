@@ -5,13 +5,27 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from ensemble_forecast.data.calendars import Calendar
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 
 DAY_S, WEEK_S, YEAR_S = 86_400.0, 604_800.0, 31_556_952.0
+USUAL_SEASONS = {"h": 24, "D": 7, "B": 5, "MS": 12, "ME": 12, "BMS": 12, "BME": 12, "QS": 4, "QE": 4, "BQS": 4, "BQE": 4}
 CYCLES_OF_HISTORY = 4  # a season nobody asked for must have come round so often in a typical series
-MIN_STEPS = 3  # of history up to and including an origin: fewer give neither a scale nor a shape
+
+
+def usual_season(freq: str) -> int:
+    """Return the season that scales errors unless the user names another; 1 where there is no usual one.
+
+    >>> usual_season("D"), usual_season("W-MON"), usual_season("MS"), usual_season("15min")
+    (7, 1, 12, 1)
+    >>> usual_season("2h"), usual_season("H"), usual_season("7D")
+    (12, 24, 1)
+    """
+    calendar = Calendar.parse(freq)
+    season, remainder = divmod(USUAL_SEASONS.get(calendar.unit, 1), calendar.count)
+    return season if season and not remainder else 1
 
 
 @lru_cache(maxsize=64)

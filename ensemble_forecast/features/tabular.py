@@ -113,7 +113,7 @@ def table(
 def _origin_columns(panel: Panel, layout: Layout, origins: Origins, scale_N: np.ndarray) -> np.ndarray:
     """Columns that all horizon steps of an origin share: float32 (N, F1)."""
     unit, windows = layout.unit, layout.windows
-    past_NL = gather(panel.y_filled, panel, origins, max(windows[-1], LAGS + 1, *layout.seasons, 0) + 1)
+    past_NL = gather(panel.y_filled, panel, origins, max(windows[-1], LAGS + 1, *layout.seasons) + 1)
     last_N = past_NL[:, -1]
     past_NL = (past_NL - last_N[:, None]) / scale_N[:, None]
     columns = [past_NL[:, -1 - k] for k in range(1, LAGS + 1)]

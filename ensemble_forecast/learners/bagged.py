@@ -16,7 +16,7 @@ from ensemble_forecast.windows import Roles
 
 
 def block_bootstrap(n: int, block: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw n positions as contiguous blocks with replacement (moving block bootstrap, Kuensch 1989): int64 (n,), sorted."""
+    """Draw n positions as contiguous blocks with replacement (Kuensch 1989, doi:10.1214/aos/1176347265): int64 (n,), sorted."""
     block = min(block, n)
     starts = rng.integers(0, n - block + 1, size=-(-n // block))
     return np.sort((starts[:, None] + np.arange(block)).reshape(-1)[:n])

@@ -9,6 +9,7 @@ Conventions that let one function save, load, clone and test all of them:
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -76,46 +77,28 @@ class Learner(abc.ABC):
         """
 
 
+def read_off(read: Callable[[Any], Any]) -> Any:
+    """Return a property that stands for a class constant where it depends on the learners held."""
+    return property(read)
+
+
 class Wrapper(Learner):
     """A learner that holds another one, and can do what that one can."""
 
     member: Learner
 
-    @property
-    def group(self) -> str:  # type: ignore[override]
-        """Group of the member."""
-        return self.member.group
-
-    @property
-    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds the member serves."""
-        return self.member.kinds
-
-    @property
-    def uses_past(self) -> bool:  # type: ignore[override]
-        """Whether the member reads past covariates."""
-        return self.member.uses_past
-
-    @property
-    def uses_known(self) -> bool:  # type: ignore[override]
-        """Whether the member reads known covariates."""
-        return self.member.uses_known
-
-    @property
-    def corrects(self) -> bool:  # type: ignore[override]
-        """Whether the member corrects a base forecast."""
-        return self.member.corrects
-
-    @property
-    def learns_from_origins(self) -> bool:  # type: ignore[override]
-        """Whether resampling origins changes the member."""
-        return self.member.learns_from_origins
+    group = read_off(lambda self: self.member.group)
+    kinds = read_off(lambda self: self.member.kinds)
+    uses_past = read_off(lambda self: self.member.uses_past)
+    uses_known = read_off(lambda self: self.member.uses_known)
+    corrects = read_off(lambda self: self.member.corrects)
+    learns_from_origins = read_off(lambda self: self.member.learns_from_origins)
 
 
-def check_fitted(learner: Learner) -> None:
-    """Refuse to predict with a learner that has learnt nothing."""
-    if not any(name.endswith("_") for name in vars(learner)):
-        raise NotFitted(f"{learner.family} is not fitted: call fit first")
+def check_fitted(recipe: Any) -> None:
+    """Refuse to use a learner, or another recipe with these conventions, that has learnt nothing."""
+    if not any(name.endswith("_") for name in vars(recipe)):
+        raise NotFitted(f"{recipe.family} is not fitted: call fit first")
 
 
 def build(config: Config) -> Learner:

@@ -10,7 +10,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.learners.base import Learner, check_fitted, recipe_for_refit
+from ensemble_forecast.learners.base import Learner, check_fitted, read_off, recipe_for_refit
 from ensemble_forecast.metrics import median_of
 from ensemble_forecast.seeds import generator
 from ensemble_forecast.windows import MANY_SERIES, Roles
@@ -43,25 +43,10 @@ class Boosted(Learner):
                 f"a boosted chain needs two stages or more, all but the first able to correct a forecast; unable: {', '.join(stuck) or 'none'}"
             )
 
-    @property
-    def group(self) -> str:  # type: ignore[override]
-        """Group of the last stage, which brings the quantiles."""
-        return self.stages[-1].group
-
-    @property
-    def corrects(self) -> bool:  # type: ignore[override]
-        """Whether the chain itself can start from a base forecast."""
-        return self.stages[0].corrects
-
-    @property
-    def uses_past(self) -> bool:  # type: ignore[override]
-        """Whether any stage reads past covariates."""
-        return any(stage.uses_past for stage in self.stages)
-
-    @property
-    def uses_known(self) -> bool:  # type: ignore[override]
-        """Whether any stage reads known covariates."""
-        return any(stage.uses_known for stage in self.stages)
+    group = read_off(lambda self: self.stages[-1].group)  # it brings the quantiles
+    corrects = read_off(lambda self: self.stages[0].corrects)  # it can start from a base forecast
+    uses_past = read_off(lambda self: any(stage.uses_past for stage in self.stages))
+    uses_known = read_off(lambda self: any(stage.uses_known for stage in self.stages))
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Fit stage after stage; see `Learner.fit`."""

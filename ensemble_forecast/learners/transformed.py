@@ -17,6 +17,12 @@ from ensemble_forecast.windows import Roles
 FLOOR_SHARE = 0.01  # of the mean size so far: what a zero counts as under the logarithm (PANELS: keeps log models sane on small values)
 LARGEST_EXPONENT = 80.0  # exp stays finite
 
+Map = Callable[[np.ndarray, float], np.ndarray]
+TRANSFORMS: dict[str, tuple[Map, Map]] = {  # name: (apply, invert), both of (values, scale)
+    "log": (lambda y, scale: np.log(y / scale), lambda z, scale: np.exp(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) * scale),
+    "asinh": (lambda y, scale: np.arcsinh(y / scale), lambda z, scale: np.sinh(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) * scale),
+}
+
 
 def running_floor(panel: Panel) -> np.ndarray:
     """Smallest value the logarithm accepts at each row: a share of the series' mean absolute value up to that row."""
@@ -72,10 +78,3 @@ class Transformed(Wrapper):
             return origins
         base_NH = np.maximum(origins.base_NH, 1e-12) if self.transform == "log" else origins.base_NH
         return replace(origins, base_NH=TRANSFORMS[self.transform][0](base_NH, self.scale_))
-
-
-Map = Callable[[np.ndarray, float], np.ndarray]
-TRANSFORMS: dict[str, tuple[Map, Map]] = {  # name: (apply, invert), both of (values, scale)
-    "log": (lambda y, scale: np.log(y / scale), lambda z, scale: np.exp(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) * scale),
-    "asinh": (lambda y, scale: np.arcsinh(y / scale), lambda z, scale: np.sinh(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) * scale),
-}

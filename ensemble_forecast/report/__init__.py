@@ -1,1 +1,1 @@
-"""Pictures; the only owner of plotly."""
+"""What a human sees: the terminal and pictures; the only owner of rich and plotly."""

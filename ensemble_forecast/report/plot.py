@@ -13,7 +13,7 @@ MAX_SERIES = 12
 
 
 def write_plot(path: Path, history: pd.DataFrame, forecast: pd.DataFrame) -> None:
-    """Draw the end of the history and the forecast's quantiles; the first dozen series, one below the other in the legend.
+    """Draw the end of the history and the forecast's quantiles, or its probability of up; the first dozen series, one below the other in the legend.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def write_plot(path: Path, history: pd.DataFrame, forecast: pd.DataFrame) -> Non
     Raises
     ------
     BadInput
-        When the file's name does not end in .html, or the forecast has no quantiles.
+        When the file's name does not end in .html.
     """
     if path.suffix != ".html":
         raise BadInput(f"--plot writes a page that opens in any browser: give it a name ending in .html, not {path.name!r}")

@@ -14,7 +14,8 @@ from rich.table import Table
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Event = dict[str, Any]
+Event = dict[str, Any]  # progress, as the search driver tells it
+Record = dict[str, Any]  # a result to print
 
 
 def say(text: str) -> None:
@@ -77,7 +78,7 @@ def _clock(duration_s: float) -> str:
     return f"{int(duration_s) // 60}:{int(duration_s) % 60:02d}"
 
 
-def print_leaderboard(board: list[Event], metric: str, rows: int = 15) -> None:
+def print_leaderboard(board: list[Record], metric: str, rows: int = 15) -> None:
     """Print the best candidates, every baseline, and how many failed."""
     table = Table(title=f"Leaderboard (out of fold, {metric}: smaller is better)", title_justify="left", box=None)
     for name in ("rank", "candidate", metric, "vs seasonal naive", "seconds", ""):
@@ -95,7 +96,7 @@ def print_leaderboard(board: list[Event], metric: str, rows: int = 15) -> None:
         say(f"  failed: {row['id']}: {row['reason']}")
 
 
-def print_contest(summary: Event) -> None:
+def print_contest(summary: Record) -> None:
     """Print how the combiners did on the later windows, and who is in the ensemble."""
     table = Table(title="Contest of combiners (later windows; the average wins ties)", title_justify="left", box=None)
     for name in ("combiner", "loss", "gain over average", "standard error", ""):
@@ -122,18 +123,21 @@ def print_table(table: pd.DataFrame, rows: int = 40) -> None:
         say(f"... {len(table) - rows} more rows; --out FILE writes all")
 
 
-def print_verdict(verdict: Event) -> None:
+def print_verdict(verdict: Record) -> None:
     """Print the verdict, sentence first."""
     out.print(f"[bold]{verdict['verdict']}[/bold]")
     say(verdict["sentence"])
 
 
-def print_status(status: Event) -> None:
-    """Print the state of a study."""
-    out.print(_status_view(status))
+def print_status(status: Record, *, brief: bool = False) -> None:
+    """Print the state of a study, or one line on it."""
+    if brief:
+        say(_status_line(status))
+    else:
+        out.print(_status_view(status))
 
 
-def watch(read: Callable[[], Event]) -> None:
+def watch(read: Callable[[], Record]) -> None:
     """Refresh the state of a study until interrupted."""
     with Live(_status_view(read()), console=out, refresh_per_second=1) as live:
         while True:
@@ -141,7 +145,14 @@ def watch(read: Callable[[], Event]) -> None:
             live.update(_status_view(read()))
 
 
-def _status_view(status: Event) -> Group:
+def _status_line(status: Record) -> str:
+    """Say in one line how far a study is."""
+    running = "running now" if status["running"] else "not running"
+    spent = f"{_clock(status['spent_s'])} of {_clock(status['budget_s'])} spent"
+    return f"study {status['study']}: {status['finished']} trials finished, {spent}, {running}"
+
+
+def _status_view(status: Record) -> Group:
     """Lay out the state of a study."""
     table = Table(box=None)
     for name in ("family", "finished", "pruned", "failed", "stale", "best", "seconds"):
@@ -149,14 +160,10 @@ def _status_view(status: Event) -> Group:
     for row in status["families"]:
         best = "" if row["best"] is None else f"{row['best']:.4f}"
         table.add_row(row["family"], *(str(row[state]) for state in ("finished", "pruned", "failed", "stale")), best, f"{row['seconds']:.0f}")
-    running = "running now" if status["running"] else "not running"
-    head = (
-        f"study {status['study']}: {status['finished']} trials finished, {_clock(status['spent_s'])} of {_clock(status['budget_s'])} spent, {running}"
-    )
-    return Group(head, table, f"ensemble: {status['ensemble'] or 'not built yet'}; verdict: {status['verdict'] or 'not opened yet'}")
+    return Group(_status_line(status), table, f"ensemble: {status['ensemble'] or 'not built yet'}; verdict: {status['verdict'] or 'not opened yet'}")
 
 
-def print_doctor(report: Event) -> None:
+def print_doctor(report: Record) -> None:
     """Print every problem with its place and its mend."""
     for problem in report["problems"]:
         say(problem)
@@ -165,8 +172,12 @@ def print_doctor(report: Event) -> None:
     say(report["sentence"])
 
 
-def print_entries(entries: list[dict[str, str]]) -> None:
-    """Print names and what they are."""
+def print_entries(entries: list[dict[str, str]], *, brief: bool = False) -> None:
+    """Print names and what they are, or the names alone."""
+    if brief:
+        for entry in entries:
+            say(entry["name"])
+        return
     table = Table(box=None, show_header=False)
     for entry in entries:
         table.add_row(entry["name"], entry["summary"])

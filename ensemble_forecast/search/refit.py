@@ -6,7 +6,7 @@ from typing import Any
 from ensemble_forecast import persist
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.base import Config, build
-from ensemble_forecast.search.trial import Stages, min_context
+from ensemble_forecast.search.trial import Stages
 from ensemble_forecast.windows import roles_until
 
 GROWTH = {"rounds": 0.5, "steps": 1.0}  # exponent of the growth of the data: steps keep the passes over it, trees need fewer
@@ -44,7 +44,7 @@ def refit(config: Config, fit_origins: int, until: str, out: Path, stages: Stage
     panel, task = stages.panel, stages.task
     cutoff_S = {"judged": stages.plan.judged_S, "all": panel.ends_S}[until]
     train = panel.cut(cutoff_S, ahead=task.horizon)
-    roles = roles_until(train, task, cutoff_S, min_context(task), with_stop=False)
+    roles = roles_until(train, task, cutoff_S, with_stop=False)
     recipe = scaled(config, len(roles.fit) / max(fit_origins, 1))
     fitted = build(recipe).fit(train, roles, task, deadline)
     facts = {"truncated": bool(getattr(fitted, "truncated_", False)), "fitted_until": (train.ends_S).tolist()}

@@ -60,7 +60,7 @@ class Stages:
     def _build(self, fold: Fold) -> Stage:
         train = self.panel.cut(fold.cutoff_S, ahead=self.task.horizon)
         context = self.panel.cut(fold.until_S, ahead=self.task.horizon)
-        roles = roles_until(train, self.task, fold.cutoff_S, min_context(self.task))
+        roles = roles_until(train, self.task, fold.cutoff_S)
         return Stage(
             window=fold.window,
             train=train,
@@ -88,11 +88,6 @@ class Outcome:
     def value(self) -> float:
         """Mean loss over the windows."""
         return pruning.mean(self.windows)
-
-
-def min_context(task: Task) -> int:
-    """Count the steps before the first origin to learn from: two seasons and a little, as in `windows.plan`."""
-    return max(2 * task.season_length + 2, 6)
 
 
 def run_trial(config: Config, stages: Stages, metric: str, deadline: Deadline, stop_above: float | None, outcome: Outcome) -> None:

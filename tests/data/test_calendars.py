@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from ensemble_forecast.data.calendars import Calendar, infer
-from ensemble_forecast.data.frames import Columns, to_panel
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.frames import to_panel
 from ensemble_forecast.errors import BadInput
 
 FOUND = ["s", "15s", "min", "5min", "h", "4h", "D", "2D", "B", "W-MON", "W-SUN", "2W-WED", "MS", "ME", "BMS", "BME", "2MS", "QS-JAN", "QS-FEB",

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from ensemble_forecast.data import samples
-from ensemble_forecast.data.frames import Columns, fingerprint, settle, to_frame, to_panel
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.frames import fingerprint, settle, to_frame, to_panel
 from ensemble_forecast.errors import BadInput
 
 
@@ -40,7 +41,7 @@ def slowly_filled(frame, how):
         last = part[part.y.notna()].ds.max()
         whole = part.set_index("ds").reindex(pd.date_range(part.ds.min(), part.ds.max(), freq="h"))
         if how == "fill":
-            whole.loc[:last, "y"] = whole.loc[:last, "y"].interpolate(method="linear")
+            whole.loc[:last, "y"] = whole.loc[:last, "y"].ffill()
         whole.loc[:last, "x"] = whole.loc[:last, "x"].ffill()
         whole["k"] = whole["k"].ffill()
         parts.append(whole.assign(unique_id=name))
@@ -62,7 +63,7 @@ def test_gaps_are_treated_as_by_pandas_one_series_at_a_time(gaps):
     np.testing.assert_array_equal(panel.known[:, 0], expected.k)
     np.testing.assert_array_equal(panel.static[:, 0], [30.0, 20.0, 12.0])
     assert told[0] == f"6 missing steps inserted (gaps='{gaps}')"
-    assert told[1] == f"9 missing targets {'interpolated' if gaps == 'fill' else 'kept as missing'}"
+    assert told[1] == ("9 missing targets kept as missing" if gaps == "mask" else "9 missing values of 'y' carried forward")
 
 
 def test_a_past_covariate_may_begin_late_and_stays_missing_there():

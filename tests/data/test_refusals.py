@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble_forecast.data import checks, doctor
+from ensemble_forecast.data import doctor
+from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
-from ensemble_forecast.data.frames import Columns, to_panel
+from ensemble_forecast.data.frames import to_panel
 from ensemble_forecast.errors import BadInput
 
 
@@ -95,7 +96,7 @@ def test_bad_input_is_refused_with_the_place_and_the_way_out(name):
     missing = [word for word in words if word not in str(refusal.value)]
     assert not missing, f"{refusal.value!s} does not say {missing}"
     pd.testing.assert_frame_equal(frame, before)
-    assert str(checks.problems(frame, Columns(**columns))[0]) in str(refusal.value)
+    assert str(doctor.examine(frame, Columns(**columns))[0]) in str(refusal.value)
 
 
 MENDABLE = [
@@ -169,4 +170,4 @@ def test_missing_files_and_folders_are_refused(tmp_path):
     with pytest.raises(BadInput, match=r"no file at .*nowhere\.csv; check the path"):
         read_table(tmp_path / "nowhere.csv")
     with pytest.raises(BadInput, match="is a folder; name the CSV"):
-        doctor.examine(tmp_path, Columns())
+        read_table(tmp_path)

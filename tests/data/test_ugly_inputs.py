@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from ensemble_forecast.data import doctor
+from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
-from ensemble_forecast.data.frames import Columns, to_panel
+from ensemble_forecast.data.frames import to_panel
 
 DAYS = pd.date_range("2024-01-05", periods=20)
 VALUES = np.round(1000 + 500 * np.sin(np.arange(20)), 1)

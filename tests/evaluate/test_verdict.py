@@ -59,15 +59,37 @@ def test_equal_forecasters_are_called_skilled_less_often_than_one_time_in_twenty
     assert grades.count(WEAK) <= 40
 
 
-def test_many_series_are_tested_over_series_not_over_origins():
+def panel_losses(rng, n_series, n_times, shared, gain=0.0):
+    """Two forecasters on a panel whose differences share a shock at each time."""
+    series, time = np.repeat(np.arange(n_series), n_times), np.tile(np.arange(n_times), n_series)
+    noise = np.sqrt(1 - shared) * rng.normal(size=len(series)) + np.sqrt(shared) * rng.normal(size=n_times)[time]
+    return Losses(np.full(len(series), 5.0), {"naive": 5.0 + gain + noise}, series, time)
+
+
+def test_many_origins_of_a_series_are_not_many_observations():
     """Thirty series with five origins each: the gain of one series is one observation."""
     rng = np.random.default_rng(4)
-    series, time = np.repeat(np.arange(30), 5), np.tile(np.arange(5), 30)
-    gain = np.repeat(rng.normal(0.05, 1.0, 30), 5)
-    losses = Losses(np.full(150, 5.0), {"naive": 5.0 + gain + 0.01 * rng.normal(size=150)}, series, time)
+    losses = panel_losses(rng, 30, 5, 0.0)
+    losses.baselines["naive"][:] = 5.0 + np.repeat(rng.normal(0.05, 1.0, 30), 5) + 0.01 * rng.normal(size=150)
     answer = grade(losses, horizon=6)
-    assert (answer["tests"]["naive"]["n"], answer["independent_bets"], answer["origins"]) == (30, 30, 150)
+    assert (answer["series"], answer["independent_bets"], answer["origins"]) == (30, 5, 150)
+    assert "30 series at 5 times" in answer["sentence"]
     assert answer["verdict"] == NONE
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5, 0.9])
+def test_a_shock_common_to_all_series_is_not_taken_for_skill(shared):
+    grades = [grade(panel_losses(np.random.default_rng(seed), 30, 8, shared))["verdict"] for seed in range(300)]
+    assert grades.count(SKILL) <= 27, "nominal 5 %, and three standard errors"
+
+
+def test_a_clear_gain_on_a_panel_is_evidence():
+    grades = [grade(panel_losses(np.random.default_rng(seed), 40, 10, 0.0, gain=0.4))["verdict"] for seed in range(40)]
+    assert grades.count(SKILL) >= 38
+
+
+def test_a_single_time_is_weak_evidence_at_best():
+    assert grade(panel_losses(np.random.default_rng(0), 60, 1, 0.0, gain=2.0))["verdict"] == WEAK
 
 
 def test_a_few_series_at_one_time_are_one_observation():

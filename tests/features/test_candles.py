@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble_forecast.data.frames import Columns, to_panel
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.frames import to_panel
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.samples import btc_usd_daily
 from ensemble_forecast.errors import BadInput

@@ -39,7 +39,10 @@ def slow_row(panel, layout, series, step, ahead):
     recent = past[-(4 * unit + season) :]
     changes = [abs(b - a) for a, b in zip(recent, recent[season:], strict=False)]
     scale = max(np.mean(changes) if changes else own, 0.2 * own)
-    back = lambda k: past[-1 - k] if 0 <= k < len(past) else math.nan  # noqa: E731
+
+    def back(k):
+        return past[-1 - k] if 0 <= k < len(past) else math.nan
+
     scaled = [(value - last) / scale for value in past]
     row = {f"lag_{k}": (back(k) - last) / scale for k in range(1, 8)}
     for w in layout.windows:

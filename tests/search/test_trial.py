@@ -9,7 +9,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort, TrialPruned
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import build
-from ensemble_forecast.search.trial import Outcome, Stages, min_context, origins_table, run_trial
+from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
 from ensemble_forecast.windows import plan, roles_until
 
 RIDGE = {"family": "ridge", "params": {"context": 12}}
@@ -25,7 +25,7 @@ def test_out_of_fold_forecasts_are_those_of_a_learner_fitted_by_hand(panel, task
     outcome = outcome_of(RIDGE, Stages(panel, task, plan_spec))
     for fold, forecast_NHQ, loss in zip(plan(panel, task, **plan_spec).folds, outcome.forecasts, outcome.windows, strict=True):
         past = panel.cut(fold.cutoff_S)
-        learner = build(RIDGE).fit(past, roles_until(past, task, fold.cutoff_S, min_context(task)), task, Deadline.never())
+        learner = build(RIDGE).fit(past, roles_until(past, task, fold.cutoff_S), task, Deadline.never())
         by_hand_NHQ = learner.predict(panel, fold.score, Deadline.never()).astype(np.float32)
         np.testing.assert_array_equal(forecast_NHQ, by_hand_NHQ)
         scale_N = scale_at(panel, fold.score, task.season_length)

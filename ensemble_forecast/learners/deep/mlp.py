@@ -18,6 +18,10 @@ class Mlp(NetLearner):
         Hidden units of every block.
     blocks
         Number of residual blocks; 0 leaves one hidden layer beside the linear map.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, arXiv:1603.05027 (blocks that normalise and activate first).
     """
 
     family: ClassVar[str] = "mlp"

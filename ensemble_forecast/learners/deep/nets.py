@@ -12,6 +12,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort
+from ensemble_forecast.features.contexts import MIN_STEPS
 from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.deep.inputs import View, Windows
@@ -20,7 +21,6 @@ from ensemble_forecast.learners.deep.training import Recipe, device, reproducibl
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
-MIN_STEPS = 3  # of history before an origin: two differences
 PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
 MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
 WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
@@ -97,7 +97,10 @@ class NetLearner(Learner):
         fit = _learnable(panel, roles.fit)
         stop = None if roles.stop is None else _thin(_learnable(panel, roles.stop))
         if not len(fit):
-            raise TooShort(f"{self.family} needs an origin with {MIN_STEPS} steps before it and a target after it; there is none: give more history")
+            raise TooShort(
+                f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
+                f" give more history or shorten the horizon ({task.horizon})"
+            )
         view, loss, place = self._view(panel, fit, task), loss_for(task), device()
         seed = derive(task.seed, self.family, "training")
         with reproducible(seed):
@@ -115,7 +118,7 @@ class NetLearner(Learner):
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""
         check_fitted(self)
-        task = Task(**{**self.task_, "quantiles": tuple(self.task_["quantiles"])})
+        task = Task(**self.task_)
         forecast_NHQ = np.full((len(origins), task.horizon, task.n_outputs), np.nan)
         served = np.flatnonzero(origins.step >= MIN_STEPS - 1)
         if len(served):

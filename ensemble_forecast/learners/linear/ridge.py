@@ -10,7 +10,8 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, TooShort
-from ensemble_forecast.features.seasons import MIN_STEPS, seasonal_naive
+from ensemble_forecast.features.contexts import MIN_STEPS, scale_at
+from ensemble_forecast.features.seasons import seasonal_naive
 from ensemble_forecast.forecasts import residual_quantiles, tidy
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.linear.gram import Eigen
@@ -22,7 +23,6 @@ from ensemble_forecast.learners.linear.scaling import (
     context_length,
     covariate_inputs,
     scale_of,
-    series_scale,
     windows_of,
 )
 from ensemble_forecast.learners.residuals import apply_table, sample
@@ -150,7 +150,7 @@ class Ridge(Learner):
     def _inputs(self, panel: Panel, origins: Origins, task: Task) -> Inputs:
         """Normalise the windows before some origins."""
         window_NL = windows_of(panel, origins, self.context_)
-        series_N = series_scale(panel, origins, task)
+        series_N = scale_at(panel, origins, task.season_length)
         unit = min(task.season_length if task.season_length > 1 else max(task.horizon, 5), self.context_)
         centre_N = centre_of(window_NL, self.centre, unit)
         scale_N = scale_of(window_NL, series_N, self.scale, task.season_length)

@@ -5,7 +5,7 @@ import numpy as np
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.features.contexts import gather, scale_at
+from ensemble_forecast.features.contexts import gather
 from ensemble_forecast.features.seasons import cycles, has_history
 
 CENTRES = ("last", "season", "window")
@@ -23,7 +23,7 @@ def context_length(panel: Panel, task: Task, wanted: int | None) -> int:
     PANELS.md section 2: two weeks beat one on hourly data by 10 %, and elsewhere the length hardly matters.
     """
     natural = [2 * n for n in cycles(panel.freq).values() if has_history(panel, n)]
-    automatic = max(4 * task.horizon, 3 * task.season_length, 8, *natural, 0)
+    automatic = max(4 * task.horizon, 3 * task.season_length, 8, *natural)
     return max(min(wanted or automatic, int(LONGEST_SHARE * np.median(panel.lengths_S))), 2)
 
 
@@ -79,8 +79,3 @@ def covariate_inputs(panel: Panel, origins: Origins, length: int, lags: int) -> 
         spread_N = np.where(spread_N > 1e-9 * size_N, spread_N, 1.0)
         columns.append(np.clip(deviation_NL[:, -lags:] / spread_N[:, None], -LARGEST_COVARIATE, LARGEST_COVARIATE))
     return np.concatenate(columns, axis=1) if columns else np.empty((len(origins), 0))
-
-
-def series_scale(panel: Panel, origins: Origins, task: Task) -> np.ndarray:
-    """Mean absolute seasonal change of each series up to the origin: float64 (N,), above zero."""
-    return scale_at(panel, origins, task.season_length)

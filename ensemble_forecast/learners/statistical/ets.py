@@ -8,10 +8,10 @@ import numpy as np
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.statistical.decomposition import decompose, season_indices
 from ensemble_forecast.learners.statistical.local import LocalLearner
-from ensemble_forecast.learners.statistical.smoothing import cross, fit_line, project, set_weights, smooth_level, smooth_trend
+from ensemble_forecast.learners.statistical.smoothing import ALPHAS, cross, fit_line, project, set_weights, smooth_level, smooth_trend
 
 MODELS = ("ses", "damped", "holt_winters", "mean")
-SES = cross(alpha=[0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98])
+SES = cross(alpha=ALPHAS)
 DAMPED = cross(  # trend_share and season_share: beta = share x alpha, gamma = share x (1 - alpha), which keeps them admissible
     alpha=[0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 0.98],
     trend_share=[0.0, 0.01, 0.03, 0.1, 0.2, 0.4],

@@ -15,6 +15,7 @@ import numpy as np
 
 from ensemble_forecast.learners.statistical.histories import inside, stretches
 
+ALPHAS = [0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98]  # of smoothing with a level alone
 SMALLEST_MEAN_SQUARE = 1e-20  # of the errors, in units of the history's mean square: constant rows weigh all sets alike
 
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from ensemble_forecast.learners.statistical.decomposition import decompose
 from ensemble_forecast.learners.statistical.local import LocalLearner
-from ensemble_forecast.learners.statistical.smoothing import cross, fit_line, project, set_weights, smooth_level
+from ensemble_forecast.learners.statistical.smoothing import ALPHAS, cross, fit_line, project, set_weights, smooth_level
 
 GRID = cross(
-    alpha=[0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98],
+    alpha=ALPHAS,
     drift_share=[0.25, 0.5, 0.75],  # of the least-squares slope; the classical method takes one half
 )
 

@@ -13,10 +13,9 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.tabular import Layout
-from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample
-from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, blocks_of, full_grid, hold_out, learnable, training_rows
+from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, forecast_grids, full_grid, hold_out, learnable, training_rows
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
@@ -78,14 +77,14 @@ class Xgboost(Learner):
         judged = roles.fit
         needs_table = task.kind == "quantiles" and self.objective == "absolute"
         if roles.stop is not None and learnable(panel, roles.stop, task):
-            judged = sample(roles.stop, max(STOP_ROWS // task.horizon, 1), derive(task.seed, "xgboost", "stop"))
+            judged = _judged(roles.stop, task)
             booster = witness = self._boost(rows, task, deadline, training_rows(panel, judged, task, layout, self.base, STOP_ROWS, "xgboost-stop"))
             self.stopped_ = {"rounds": booster.num_boosted_rounds()}
         else:
             booster = witness = self._boost(rows, task, deadline, None)
             twin, held = hold_out(roles.fit, task)
             if needs_table and learnable(panel, twin, task) and learnable(panel, held, task):  # residuals of a twin that did not see these origins
-                judged = sample(held, max(STOP_ROWS // task.horizon, 1), derive(task.seed, "xgboost", "stop"))
+                judged = _judged(held, task)
                 witness = self._boost(training_rows(panel, twin, task, layout, self.base, self.rows, "xgboost"), task, deadline, None)
         if needs_table:
             self.table_ = self._residual_table(witness, panel, judged, task, layout)
@@ -96,11 +95,7 @@ class Xgboost(Learner):
         """Forecast from each origin; see `Learner.predict`."""
         check_fitted(self)
         task, layout = Task(**self.task_), Layout(**self.layout_)
-        forecast_NHQ = np.full((len(origins), task.horizon, task.n_outputs), np.nan)
-        for block in blocks_of(origins, task.horizon):
-            grid = full_grid(panel, origins.take(block), task, layout, self.base)
-            forecast_NHQ[block] = np.where(grid.served_N[:, None, None], self._forecast(grid, task), np.nan)
-        return tidy(forecast_NHQ, task)
+        return forecast_grids(lambda grid: self._forecast(grid, task), panel, origins, task, layout, self.base)
 
     def _boost(self, rows: Rows, task: Task, deadline: Deadline, stop: Rows | None) -> xgboost.Booster:
         """Train a booster, cut at the round that is best on the stop rows."""
@@ -147,7 +142,7 @@ class Xgboost(Learner):
 
     def _forecast(self, grid: Grid, task: Task) -> np.ndarray:
         """Quantiles or class probabilities of a grid: NHQ."""
-        if vars(self).get("_booster") is None:
+        if getattr(self, "_booster", None) is None:
             self._booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(self.booster_.tobytes()))
         output_NHK = _outputs(self._booster, grid)
         if task.kind == "direction":
@@ -168,6 +163,11 @@ class _Clock(xgboost.callback.TrainingCallback):
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
         self.cut = self.deadline.passed()
         return self.cut
+
+
+def _judged(origins: Origins, task: Task) -> Origins:
+    """Draw the origins that judge every round and are pooled for the residual table."""
+    return sample(origins, max(STOP_ROWS // task.horizon, 1), derive(task.seed, "xgboost", "stop"))
 
 
 def _outputs(booster: xgboost.Booster, grid: Grid) -> np.ndarray:

@@ -13,11 +13,11 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.tabular import Layout
-from ensemble_forecast.forecasts import normalise, tidy
+from ensemble_forecast.forecasts import normalise
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
-from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, blocks_of, full_grid, training_rows
+from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, forecast_grids, full_grid, training_rows
 from ensemble_forecast.metrics import cross_entropy
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
@@ -80,8 +80,7 @@ class Forest(Learner):
         rows = training_rows(panel, roles.fit, task, layout, self.base, self.rows, self.family)
         x_RF = np.nan_to_num(rows.x_RF)
         self.nodes_ = flatten(self._grow(x_RF, rows, len(roles.fit), task, deadline))
-        leaf_RT = leaves_of(self.nodes_, x_RF)
-        self.leaves_ = self._leaf_table(leaf_RT, rows, task)
+        self.leaves_ = self._leaf_table(leaves_of(self.nodes_, x_RF), rows, task)
         if task.kind == "direction":
             self.rate_ = np.array([_base_rate(rows, ahead, task.horizon) for ahead in range(1, task.horizon + 1)])
             self.confidence_ = DEFAULT_CONFIDENCE if self.confidence is None else self.confidence
@@ -94,16 +93,7 @@ class Forest(Learner):
         """Forecast from each origin; see `Learner.predict`."""
         check_fitted(self)
         task, layout = Task(**self.task_), Layout(**self.layout_)
-        forecast_NHQ = np.full((len(origins), task.horizon, task.n_outputs), np.nan)
-        for block in blocks_of(origins, task.horizon):
-            grid = full_grid(panel, origins.take(block), task, layout, self.base)
-            output_NHQ = self._output(grid)
-            if task.kind == "direction":
-                forecast_NHQ[block] = _shrink(output_NHQ, self.rate_, self.confidence_)
-            else:
-                forecast_NHQ[block] = grid.base_NH[..., None] + grid.scale_N[:, None, None] * output_NHQ
-            forecast_NHQ[block][~grid.served_N] = np.nan
-        return tidy(forecast_NHQ, task)
+        return forecast_grids(lambda grid: self._forecast(grid, task), panel, origins, task, layout, self.base)
 
     def _grow(self, x_RF: np.ndarray, rows: Rows, n_origins: int, task: Task, deadline: Deadline) -> list[Any]:
         """Grow trees chunk by chunk until there are enough or the time is over."""
@@ -126,9 +116,9 @@ class Forest(Learner):
 
     def _leaf_table(self, leaf_RT: np.ndarray, rows: Rows, task: Task) -> np.ndarray:
         """Quantiles, or shares of (down, up), of the training targets in each leaf: float32 (leaves, Q)."""
-        n_leaves = int((self.nodes_["feature"] < 0).sum())
-        table_LQ = np.empty((n_leaves, task.n_outputs), dtype=np.float32)
         is_leaf = self.nodes_["feature"] < 0
+        n_leaves = int(is_leaf.sum())
+        table_LQ = np.empty((n_leaves, task.n_outputs), dtype=np.float32)
         first_T: np.ndarray = (np.cumsum(is_leaf) - is_leaf)[self.nodes_["roots"]]
         for tree, (first, end) in enumerate(zip(first_T, [*first_T[1:], n_leaves], strict=True)):
             leaf_R = leaf_RT[:, tree] - first
@@ -138,6 +128,13 @@ class Forest(Learner):
             else:
                 table_LQ[first:end] = leaf_quantiles(leaf_R, rows.target_R, end - first, task.quantiles)
         return table_LQ
+
+    def _forecast(self, grid: Grid, task: Task) -> np.ndarray:
+        """Quantiles or class probabilities of a grid: NHQ."""
+        output_NHQ = self._output(grid)
+        if task.kind == "direction":
+            return _shrink(output_NHQ, self.rate_, self.confidence_)
+        return grid.base_NH[..., None] + grid.scale_N[:, None, None] * output_NHQ
 
     def _output(self, grid: Grid) -> np.ndarray:
         """Mean leaf entry of every horizon step: (N, H, Q)."""

@@ -1,5 +1,6 @@
 """Training rows for tree learners: which origins and horizon steps, their features, their targets in scaled units, their weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +9,10 @@ from ensemble_forecast.data.origins import Origins, outcome
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.errors import TooShort
-from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.features.seasons import MIN_STEPS, base_forecast
+from ensemble_forecast.features.contexts import MIN_STEPS, scale_at
+from ensemble_forecast.features.seasons import base_forecast
 from ensemble_forecast.features.tabular import Layout, table, window_scale
+from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.seeds import derive, generator
 from ensemble_forecast.windows import MANY_SERIES
@@ -100,10 +102,21 @@ def full_grid(panel: Panel, origins: Origins, task: Task, layout: Layout, base: 
     return Grid(table(panel, layout, origins, base_NH, scale_N, row_R, ahead_R), base_NH, scale_N, served_N)
 
 
-def blocks_of(origins: Origins, horizon: int) -> list[slice]:
-    """Cut origins into blocks whose grids fit into memory."""
-    length = max(PREDICTED_ROWS // horizon, 1)
-    return [slice(first, first + length) for first in range(0, len(origins), length)]
+def forecast_grids(of_grid: Callable[[Grid], np.ndarray], panel: Panel, origins: Origins, task: Task, layout: Layout, base: str) -> np.ndarray:
+    """Forecast in blocks of origins whose grids fit into memory: coherent (N, H, Q), NaN rows where an origin is not served.
+
+    Parameters
+    ----------
+    of_grid
+        Forecasts all origins of a grid: (N, H, Q).
+    """
+    forecast_NHQ = np.full((len(origins), task.horizon, task.n_outputs), np.nan)
+    length = max(PREDICTED_ROWS // task.horizon, 1)
+    for first in range(0, len(origins), length):
+        block = slice(first, first + length)
+        grid = full_grid(panel, origins.take(block), task, layout, base)
+        forecast_NHQ[block] = np.where(grid.served_N[:, None, None], of_grid(grid), np.nan)
+    return tidy(forecast_NHQ, task)
 
 
 def hold_out(origins: Origins, task: Task) -> tuple[Origins, Origins]:
