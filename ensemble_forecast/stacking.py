@@ -1,44 +1,37 @@
-"""From candidates to a saved ensemble: arms, contest, calibration, refits; first judged/, which evaluate may score, then ensemble/."""
+"""From candidates to a saved ensemble: contest, calibration, refits; first judged/, which evaluate may score, then ensemble/."""
 
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ensemble_forecast import persist
+from ensemble_forecast.arms import best_first, run_arms
 from ensemble_forecast.data.origins import outcome
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
 from ensemble_forecast.ensemble.calibration import Calibration
-from ensemble_forecast.ensemble.contest import ContestResult, contest, first_judged
+from ensemble_forecast.ensemble.contest import ContestResult, contest
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import Config, build
+from ensemble_forecast.learners.base import build
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
-from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool
-from ensemble_forecast.search.space import load_space
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
-from ensemble_forecast.study import Study, silent
+from ensemble_forecast.study import OnEvent, Study, silent
 from ensemble_forecast.windows import roles_until
 
-OnEvent = Callable[[dict[str, Any]], None]
 Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
 
 FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fitted until then
 MOST_CONTESTANTS = 60  # candidates read into memory, the best by score
-BAGS = 3  # how many of the best candidates are bagged
-COPIES = 8
 ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
 TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
 LEAST_WEIGHT = 0.01  # members below it cost a refit and change nothing
-CHAIN = ("statistical", "linear", "trees", "deep")  # a statistical learner cannot correct a forecast, so it opens the chain
-ENSEMBLE_FAMILIES = ("bagged", "boosted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +76,9 @@ def stack(
     if arms:
         notes += run_arms(study, pool, deadline.within(ARMS_SHARE * deadline.left()), on_event)
     field = gather(study)
+    made_of = {"combiner": combiner, "size": size, "candidates": [candidate.id for candidate in field.candidates]}
+    if standing := _standing(study, made_of):
+        return summary(study, standing, ["nothing left to do: no candidate is new since this ensemble was built"])
     result = contest(
         field.forecasts_NHQM, field.truth_NH, field.rows, study.task, deadline, combiners, size, None if combiner == "auto" else combiner
     )
@@ -91,20 +87,39 @@ def stack(
     chosen = _chosen(field, result)
     on_event(_event(study, deadline, chosen))
     members, truncated = refit(study, pool, chosen, deadline)
+    lost = [id for id in chosen if id not in members["all"]]
     for until in members:
-        save(study, field, result, calibration, members[until], until)
+        save(study, field, result, calibration, members[until], until, {} if lost else made_of)
     shutil.rmtree(study.folder.work / "members", ignore_errors=True)
-    weights = {id: weight / sum(weight for each, weight in chosen.items() if each in members["all"]) for id, weight in chosen.items()}
-    notes += [f"{id} was not refitted in time and left out; its weight went to the others" for id in chosen if id not in members["all"]]
+    notes.insert(0, f"combiner: {result.winner} ({_reason(result, combiner)})")
+    notes += [f"{id} was not refitted in time and left out; its weight went to the others" for id in lost]
     notes += [f"{id} was refitted, but the deadline cut its training short" for id in truncated]
+    return summary(study, persist.load(study.folder.path / FOLDERS["all"])[1], notes)
+
+
+def summary(study: Study, manifest: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Tell what an ensemble is made of, heaviest member first."""
+    members = [{"id": member["id"], "weight": member["weight"]} for member in manifest["members"]]
     return {
         "study": study.name,
-        "combiner": result.winner,
-        "contest": contest_rows(result),
-        "members": [{"id": id, "weight": weights[id]} for id in chosen if id in members["all"]],
-        "notes": [f"combiner: {result.winner} ({_reason(result, combiner)})", *notes],
-        "ensemble": str(study.folder.path / "ensemble"),
+        "combiner": manifest["combiner"],
+        "contest": manifest["contest"],
+        "members": sorted(members, key=lambda member: -member["weight"]),
+        "notes": notes,
+        "ensemble": str(study.folder.path / FOLDERS["all"]),
     }
+
+
+def _standing(study: Study, made_of: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of the ensemble that stands, where it was made of just this, on just these data."""
+    folders = [study.folder.path / folder for until, folder in FOLDERS.items() if until == "all" or len(study.plan.test)]
+    if not all(folder.exists() for folder in folders):
+        return None
+    try:
+        found = [persist.load(folder)[1] for folder in folders]
+    except BadInput:  # changed or of another format: it is built anew
+        return None
+    return found[-1] if all(manifest["made_of"] == made_of for manifest in found) else None
 
 
 def gather(study: Study) -> Contestants:
@@ -125,55 +140,6 @@ def gather(study: Study) -> Contestants:
     return Contestants(
         candidates, forecasts_NHQM, outcome(study.panel, scored, study.task), Rows(scored.series, study.plan.window_N, scored.step, scale_N)
     )
-
-
-def best_first(study: Study) -> list[Candidate]:
-    """Rank the candidates by their losses on the windows before those that the contest judges.
-
-    A choice made on the judged windows would make every contestant look better there than it is.
-    """
-
-    def early_loss(candidate: Candidate) -> float:
-        losses = [loss for loss in candidate.report["windows"][: first_judged(len(study.plan.folds))] if loss is not None]
-        return float(np.mean(losses)) if losses else math.inf
-
-    return sorted(study.folder.candidates(), key=lambda candidate: (early_loss(candidate), candidate.id))
-
-
-def run_arms(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent) -> list[str]:
-    """Run the bags and the chain as trials of the study; those that do not end in time are named, not waited for."""
-    singles = [candidate for candidate in best_first(study) if candidate.report["family"] not in ENSEMBLE_FAMILIES]
-    configs = arm_configs(singles, study.task.kind)
-    if not configs:
-        return []
-    drive(
-        study.folder,
-        study.panel,
-        study.task,
-        study.plan_spec,
-        load_space(study.pipeline.space),
-        deadline=deadline,
-        trials=configs,
-        metric=study.pipeline.score_name,
-        pool=pool,
-        on_event=on_event,
-    )
-    lines = [line for line in study.folder.ledger()[-len(configs) :] if line["family"] in ENSEMBLE_FAMILIES and line["state"] != "finished"]
-    return [f"{line['id']} did not enter the contest: {line['reason']}" for line in lines]
-
-
-def arm_configs(best_first: list[Candidate], kind: str) -> list[Config]:
-    """Describe the arms: bags of the best candidates that learn from origins, and one boosted chain over the groups."""
-    recipes = [(candidate.config, build(candidate.config)) for candidate in best_first]
-    bags = [config for config, learner in recipes if learner.learns_from_origins][:BAGS]
-    arms = [{"family": "bagged", "params": {"copies": COPIES, "member": config}} for config in bags]
-    stages: list[Config] = []
-    for group in CHAIN:
-        able = [config for config, learner in recipes if learner.group == group and (learner.corrects or not stages)]
-        stages += able[:1]
-    if kind == "quantiles" and len(stages) > 1:
-        arms.insert(0, {"family": "boosted", "params": {"stages": stages}})
-    return arms
 
 
 def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
@@ -222,7 +188,9 @@ def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline
     return members, sorted(truncated)
 
 
-def save(study: Study, field: Contestants, result: ContestResult, calibration: Calibration, members: Loaded, until: str) -> None:
+def save(
+    study: Study, field: Contestants, result: ContestResult, calibration: Calibration, members: Loaded, until: str, made_of: dict[str, Any]
+) -> None:
     """Put the ensemble into its folder, atomically; the combiner is fitted once more on the members that are really there."""
     kept = [position for position in result.members if field.candidates[position].id in members]
     combiner = replace(result.combiner).fit(field.forecasts_NHQM[..., kept], field.truth_NH, field.rows, study.task, Deadline.never())
@@ -238,10 +206,10 @@ def save(study: Study, field: Contestants, result: ContestResult, calibration: C
         fallback=fallback.fit(train, roles, study.task, Deadline.never()),
     )
     seen = {id: members[id][1]["fitted_until"] for id in ensemble.members}
-    persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), manifest(study, combiner, seen, result))
+    persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), manifest(study, combiner, seen, result, made_of))
 
 
-def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], result: ContestResult) -> dict[str, Any]:
+def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], result: ContestResult, made_of: dict[str, Any]) -> dict[str, Any]:
     """Say what an artefact is: how to read new data, who its members are, what they had seen, and how it was chosen."""
     pipeline, columns = study.pipeline, study.columns
     weights = zip(seen, weights_of(combiner).tolist(), strict=True)
@@ -254,6 +222,7 @@ def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], resul
         "members": [{"id": id, "weight": weight, "fitted_until": seen[id]} for id, weight in weights],
         "combiner": result.winner,
         "contest": contest_rows(result),
+        "made_of": made_of,
     }
 
 

@@ -1,7 +1,7 @@
 """A study: a pipeline, its data up to a fixed end, the plan of its windows, and the folder where its results live."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from ensemble_forecast.registry import find
 from ensemble_forecast.store import RunFolder
 from ensemble_forecast.windows import Plan, plan
 
+OnEvent = Callable[[dict[str, Any]], None]  # see search.driver.search
 FRAME = "(a data frame)"  # the source of a study that was given its data in Python
 PACKAGES = ("ensemble-forecast", "numpy", "optuna", "pandas", "scikit-learn", "torch", "xgboost")
 

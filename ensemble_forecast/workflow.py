@@ -28,8 +28,7 @@ from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.space import load_space
-from ensemble_forecast.stacking import OnEvent
-from ensemble_forecast.study import Study, open_study, reopen, silent
+from ensemble_forecast.study import OnEvent, Study, open_study, reopen, silent
 from ensemble_forecast.windows import roles_until
 
 LEAST_SEARCH_S = 1.0
@@ -89,8 +88,10 @@ def run_search(
     with working(study, workers, device) as pool:
         summary = _drive(study, pool, deadline, on_event, n_trials)
     spent_s = study.folder.spent_s()
-    why = "nothing is left to try" if summary.nothing_left else f"{spent_s:.0f} s of {budget_s:.0f} s are spent"
-    return {"ran": summary.new, "spent_s": spent_s, "sentence": f"{summary.new} trials ended in this call; {why}"}
+    sentence = f"{summary.new} trials ended in this call; {spent_s:.0f} s of {budget_s:.0f} s are spent"
+    if summary.nothing_left:
+        sentence += ", and nothing is left that would fit" if deadline.left() < 0.2 * budget_s else ", and nothing is left to try"
+    return {"ran": summary.new, "spent_s": spent_s, "sentence": sentence}
 
 
 def run_stack(
@@ -168,6 +169,8 @@ def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None,
                 _drive(study, pool, deadline.within(max(FIRST_SHARE * budget_s, FIRST_S)), silent)
                 stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
         _drive(study, pool, deadline.within(deadline.left() - STACK_SHARE * budget_s), silent)
+        if not study.folder.candidate_ids():
+            raise Unfinished(f"the budget of {budget_s:.0f} s ended before a single candidate did: give a larger one")
         stacking.stack(study, pool, deadline, combiner=combiner, arms=False)
 
 

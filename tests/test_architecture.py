@@ -20,6 +20,7 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"evaluate"},
     {"report"},
     {"study"},
+    {"arms"},
     {"stacking", "overview"},
     {"workflow"},
     {"forecaster"},

@@ -59,6 +59,15 @@ def test_a_second_search_says_that_nothing_is_left(in_home, capsys):
     assert (in_home / "runs/smoke/ledger.jsonl").read_bytes() == before
 
 
+def test_a_second_stack_says_that_nothing_is_left(in_home, capsys):
+    before = (in_home / "runs/smoke/ensemble/manifest.json").read_bytes()
+    assert typed("stack", "--study", "smoke", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert "nothing left" in answer["notes"][-1]
+    assert answer["members"]
+    assert (in_home / "runs/smoke/ensemble/manifest.json").read_bytes() == before
+
+
 def test_predict_writes_tables_and_a_page_that_needs_no_network(in_home, tmp_path):
     assert typed("predict", "--study", "smoke", "--out", tmp_path / "f.csv", "--plot", tmp_path / "f.html") == 0
     assert typed("predict", "--out", tmp_path / "f.parquet", "--quiet") == 0

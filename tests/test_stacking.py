@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ensemble_forecast.arms import BAGS, CHAIN, arm_configs
 from ensemble_forecast.data.origins import outcome
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
@@ -11,7 +12,6 @@ from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import build
 from ensemble_forecast.registry import COMBINERS, find
 from ensemble_forecast.search.trial import Outcome, Stages, run_trial
-from ensemble_forecast.stacking import BAGS, CHAIN, arm_configs
 from ensemble_forecast.store import Candidate
 
 RIDGE = {"family": "ridge", "params": {"context": 10}}

@@ -35,7 +35,7 @@ def progress(title: str, quiet: bool) -> Iterator[Callable[[Event], None]]:
         yield lambda _: None
         return
     if not err.is_terminal:
-        yield _sparse_lines(title)
+        yield _telling_skips(_sparse_lines(title))
         return
     bar = Progress(
         TextColumn("[bold]{task.description}"),
@@ -53,7 +53,18 @@ def progress(title: str, quiet: bool) -> Iterator[Callable[[Event], None]]:
         bar.update(task, completed=passed, total=passed + event["left_s"], left=_clock(event["left_s"]), facts=_facts(event))
 
     with bar:
-        yield show
+        yield _telling_skips(show)
+
+
+def _telling_skips(show: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Log every family that is left out, beside the progress."""
+
+    def tell(event: Event) -> None:
+        if event["event"] == "skip":
+            err.print(f"{event['family']} left out: {event['reason']}", markup=False, style="dim")
+        show(event)
+
+    return tell
 
 
 def _sparse_lines(title: str) -> Callable[[Event], None]:
