@@ -135,8 +135,7 @@ def print_table(table: pd.DataFrame, rows: int = 40) -> None:
 
 
 def print_verdict(verdict: Record) -> None:
-    """Print the verdict, sentence first."""
-    out.print(f"[bold]{verdict['verdict']}[/bold]")
+    """Print the verdict's sentence."""
     say(verdict["sentence"])
 
 
