@@ -1,7 +1,7 @@
 """The table tree learners read: one row for each pair of origin and horizon step, everything in units of a scale at the origin.
 
 The horizon is a feature, so one model serves all steps ahead. All columns read the past of their own origin only, in the measured set of
-PANELS.md section 3: a global model of scaled features beats one model a series as soon as the series are related.
+Measured on M4 and tourism: a global model of scaled features beats one model a series as soon as the series are related.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ensemble_forecast.features.stamps import calendar_at, calendar_fields
 
 LAGS = 7
 PHASES = 3  # values at the target's phase, for each season
-SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches would make features explode (PANELS.md section 10)
+SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches would make features explode
 PAST_COLUMNS = ("z", "change", "mean_3", "mean_7", "volatility")
 BLOCK = 2048  # origins at a time: bounds memory, changes nothing else
 

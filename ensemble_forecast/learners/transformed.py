@@ -14,7 +14,7 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Learner, Wrapper, check_fitted, recipe_for_refit
 from ensemble_forecast.windows import Roles
 
-FLOOR_SHARE = 0.01  # of the mean size so far: what a zero counts as under the logarithm (PANELS: keeps log models sane on small values)
+FLOOR_SHARE = 0.01  # of the mean size so far: what a zero counts as under the logarithm (keeps log models sane on small values)
 LARGEST_EXPONENT = 80.0  # exp stays finite
 
 Map = Callable[[np.ndarray, float], np.ndarray]

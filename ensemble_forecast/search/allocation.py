@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 TRIED_AT_LEAST = 4  # finished trials before a family is judged
-WEAK = 1.3  # a family whose best loss is so many times the best of all is dropped: the ensemble prunes it anyway (PANELS.md section 6)
+WEAK = 1.3  # a family whose best loss is so many times the best of all is dropped: the ensemble prunes it anyway
 KEEPING_COST_S = 1.0  # what a candidate costs beyond its fit, on disk and in the contest: a ridge of 10 ms is not worth a hundred of them
 FRUITLESS = 4  # a family without one finished trial is given up after so many
 

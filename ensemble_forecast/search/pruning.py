@@ -5,7 +5,7 @@ convergence on nearly all data sets, where stopping as soon as the mean falls be
 The incumbent is the best of the same family: a family that is behind is kept for what it adds to an ensemble.
 
 One departure: where the windows are alike, the rule alone would stop trials that are two percent behind, and these are still worth their place
-in an ensemble, which prunes at 1.15 times the best loss (PANELS.md section 6). So nothing within that factor is stopped.
+in an ensemble, which prunes at 1.15 times the best loss. So nothing within that factor is stopped.
 """
 
 import math

@@ -14,7 +14,7 @@ from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.features.contexts import scale_at
 
-SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches must not blow up the rest (PANELS.md 10)
+SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches must not blow up the rest
 PAST_FLOOR = 0.1  # of the covariate's overall deviation, for the same reason
 LINEAR_WITHIN = 3.0  # units; values beyond are compressed logarithmically
 PADDING_STEPS = 4  # short histories are padded with the mean of their first steps

@@ -6,7 +6,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.forecasts import residual_quantiles
 from ensemble_forecast.learners.deep.inputs import Batch, Windows
 
-FAR = 30.0  # window units: targets beyond tell nothing more (PANELS.md 10)
+FAR = 30.0  # window units: targets beyond tell nothing more
 
 
 class Pinball:

@@ -10,7 +10,7 @@ from ensemble_forecast.features.seasons import cycles, has_history
 
 CENTRES = ("last", "season", "window")
 SCALES = ("std", "mad", "series", "level")
-SCALE_FLOOR = 0.1  # of the series' own scale (PANELS.md section 10)
+SCALE_FLOOR = 0.1  # of the series' own scale
 LARGEST_INPUT = 20.0
 LARGEST_COVARIATE = 10.0
 HEAD = 4  # first values whose mean stands for the steps before a short series
@@ -20,7 +20,7 @@ LONGEST_SHARE = 0.6  # of the median length
 def context_length(panel: Panel, task: Task, wanted: int | None) -> int:
     """Decide on the steps of a window: what is asked for, or the longest of four horizons, three seasons and two natural cycles.
 
-    PANELS.md section 2: two weeks beat one on hourly data by 10 %, and elsewhere the length hardly matters.
+    Measured: two weeks beat one on hourly data by 10 %, and elsewhere the length hardly matters.
     """
     natural = [2 * n for n in cycles(panel.freq).values() if has_history(panel, n)]
     automatic = max(4 * task.horizon, 3 * task.season_length, 8, *natural)

@@ -22,7 +22,7 @@ from ensemble_forecast.metrics import cross_entropy
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
-DRAWN = 0.6  # share of the rows that a bootstrap draws: faster, and trees less alike (METHODS.md D.2)
+DRAWN = 0.6  # share of the rows that a bootstrap draws: faster, and trees less alike
 CHUNK = 10  # trees between two looks at the clock
 MOST_LEAVES = 250_000  # of all trees together: about 15 MB as arrays
 STOP_ROWS = 10_000

@@ -19,7 +19,7 @@ from ensemble_forecast.windows import MANY_SERIES
 
 BASES = ("seasonal_naive", "last")
 PREDICTED_ROWS = 50_000  # at a time: bounds memory, changes nothing else
-STEPS_PER_ORIGIN = 10  # of the horizon, drawn anew for each origin: more repeat nearly the same features (PANELS.md section 3)
+STEPS_PER_ORIGIN = 10  # of the horizon, drawn anew for each origin: more repeat nearly the same features
 LARGEST_TARGET = 30.0
 FULL_WEIGHT = 15.0  # larger targets weigh less, so that a flat window before a jump does not own the loss
 HELD_OUT = 0.2
