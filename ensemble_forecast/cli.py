@@ -5,6 +5,7 @@
 
 import errno
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +83,7 @@ def search(
         raise BadInput("say which study: --study btc runs the bundled sample; --study NAME --data FILE --horizon H runs data of your own")
     pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None})
     opened = open_study(study, runs, pipeline, fresh=fresh, log=log)
-    workflow.keep_pipeline(study, pipeline, log)
+    workflow.keep_pipeline(study, pipeline.model_copy(update={"season": opened.pipeline.season}), log)
     with terminal.progress(f"search {study}", quiet) as show:
         summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, on_event=show)
     board = overview.leaderboard(opened.folder)
@@ -254,7 +255,7 @@ def main() -> None:
     except PermissionError as error:
         _fail(f"cannot write to {error.filename}: permission denied; choose another folder with --runs or --out", 2)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EFBIG):
             _fail(
                 f"the disk is full ({error.filename or 'while writing'}); what was finished is saved: free space, then type the same command again",
                 3,
@@ -275,7 +276,7 @@ def _reopen(study: str | None, runs: Path, quiet: bool) -> "Study":
 
 def _command(verb: str, study: str, runs: Path) -> str:
     """Write the command to type next."""
-    return f"python -m ensemble_forecast {verb} --study {study}" + ("" if runs == Path("runs") else f" --runs {runs}")
+    return f"python -m ensemble_forecast {verb} --study {shlex.quote(study)}" + ("" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}")
 
 
 def _print_json(value: dict[str, Any]) -> None:

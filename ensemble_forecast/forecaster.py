@@ -20,7 +20,6 @@ from ensemble_forecast.deadline import Deadline, seconds
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import MIN_STEPS
-from ensemble_forecast.features.seasons import usual_season
 from ensemble_forecast.overview import leaderboard
 from ensemble_forecast.pipeline import check
 from ensemble_forecast.study import FRAME, open_study, silent, with_features
@@ -227,15 +226,15 @@ class EnsembleForecaster(BaseEstimator):
             {
                 "source": FRAME,
                 "test": 0.0,
-                "season": self.season_length or self._season_by_calendar(frame),
+                "season": self.season_length,
                 "budget": str(self.budget),
-                "families": tuple(self.families or ()),
+                "families": _names(self.families or ()),
                 "quantiles": tuple(float(level) for level in self.quantiles),
             }
             | {key: getattr(self, key) for key in ("horizon", "freq", "target", "kind", "transform", "space", "seed", "gaps")}
             | {
-                "known": tuple(self.known),
-                "static": tuple(self.static),
+                "known": _names(self.known),
+                "static": _names(self.static),
                 "metric": "auto" if (self.kind, self.metric) == ("direction", "sql") else self.metric,
             },
             "EnsembleForecaster",
@@ -246,11 +245,6 @@ class EnsembleForecaster(BaseEstimator):
         self.leaderboard_ = pd.DataFrame(leaderboard(study.folder))
         self.panel_ = study.latest
         return self
-
-    def _season_by_calendar(self, frame: pd.DataFrame) -> int:
-        """Default season of the calendar the frame lies on."""
-        columns = Columns(target=self.target, known=tuple(self.known), static=tuple(self.static), gaps=self.gaps)
-        return usual_season(self.freq or to_panel(frame, columns, silent).freq)
 
     def _forecast(self, frame: pd.DataFrame | None, origins: str) -> tuple[Panel, Origins, np.ndarray]:
         """Forecast in arrays: the panel, the origins that could be served, and NHQ."""
@@ -263,6 +257,7 @@ class EnsembleForecaster(BaseEstimator):
         if frame is not None:
             panel = with_features(to_panel(frame, self.columns_, new=True), self.manifest_["features"])
         assert panel is not None
+        _refuse_incomplete_horizon(panel, self.ensemble_.task.horizon)
         where = Origins.ends(panel)
         if origins == "all":
             where = Origins.between(np.full(panel.n_series, MIN_STEPS - 1), panel.ends_S)
@@ -276,6 +271,27 @@ class EnsembleForecaster(BaseEstimator):
         """Drop what an earlier `fit` learnt."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
+
+
+def _names(value: Sequence[str]) -> tuple[str, ...]:
+    """Read one name or several."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _refuse_incomplete_horizon(panel: Panel, horizon: int) -> None:
+    """Refuse known covariates that do not reach to the end of the horizon: the forecast would be made without them."""
+    if not panel.known_names:
+        return
+    for index in range(panel.n_series):
+        first = int(panel.offsets[index] + panel.lengths_S[index])
+        ahead = panel.known[first : min(first + horizon, int(panel.offsets[index + 1]))]
+        given = len(ahead) if np.isfinite(ahead).all() else int(np.isfinite(ahead).all(axis=1).argmin())
+        if given < horizon:
+            missing = panel.stamps(index, int(panel.lengths_S[index]) + given, 1)[0]
+            raise BadInput(
+                f"series {panel.ids[index]!r}: the known covariates ({', '.join(panel.known_names)}) are missing from {missing} on; "
+                f"append {horizon} rows after the last target, with the covariates filled in and the target empty"
+            )
 
 
 def load(folder: str | Path, allow: Sequence[str] = ()) -> EnsembleForecaster:

@@ -11,7 +11,7 @@ from ensemble_forecast.deadline import seconds
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.registry import COMBINERS, FEATURES, LEARNERS, METRICS, NETS, SOURCES, did_you_mean
 from ensemble_forecast.store import RunFolder
-from ensemble_forecast.study import studies
+from ensemble_forecast.study import check_name, studies
 
 BASELINES = ("naive", "seasonal_naive", "drift")
 STATES = ("finished", "pruned", "failed", "stale")
@@ -96,7 +96,7 @@ def run_path(name: str, runs: Path) -> Path:
     BadInput
         When it does not; the message offers the nearest name.
     """
-    path = runs / name
+    path = runs / check_name(name)
     if not (path / "pipeline.toml").exists():
         raise BadInput(f"no study {name!r} in {runs}/; {did_you_mean(name, studies(runs) or ['none yet'])}")
     return path

@@ -12,7 +12,7 @@ from ensemble_forecast.data.task import DECILES, Task
 from ensemble_forecast.deadline import seconds
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Config
-from ensemble_forecast.registry import METRICS, SOURCES, did_you_mean
+from ensemble_forecast.registry import METRICS, SOURCES, WRAPPERS, did_you_mean, families
 
 PACKAGE = Path(__file__).parent
 DIRECTION_METRICS = {"log_loss", "brier"}
@@ -26,7 +26,7 @@ COMMENTS = {
     "known": "columns known ahead, such as holidays and prices already set",
     "features": "feature sets to add (python -m ensemble_forecast list features)",
     "horizon": "steps ahead",
-    "season": "steps in a season: scales errors and defines the seasonal naive",
+    "season": "steps in a season: scales errors and defines the seasonal naive; without it: by the calendar (24 hours, 7 days, 12 months ...)",
     "kind": "quantiles, or direction: the probability that the target lies above its last value",
     "transform": "auto: the search may try the logarithm where the target is positive; or none, log, asinh for all",
     "metric": "what the search minimises: sql, wql, mase, smape, rmse; log_loss or brier for direction",
@@ -51,7 +51,7 @@ class Pipeline(BaseModel):
     static: tuple[str, ...] = ()
     features: tuple[str, ...] = ("candles",)
     horizon: int = Field(ge=1)
-    season: int = Field(default=1, ge=1)
+    season: int | None = Field(default=None, ge=1)
     kind: Literal["quantiles", "direction"] = "quantiles"
     quantiles: tuple[float, ...] = DECILES
     transform: Literal["auto", "none", "log", "asinh"] = "auto"
@@ -70,6 +70,15 @@ class Pipeline(BaseModel):
         seconds(value)
         return str(value)
 
+    @field_validator("families")
+    @classmethod
+    def _families_are_registered(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = [*families(), *WRAPPERS]
+        for name in value:
+            if name not in known:
+                raise ValueError(f"unknown family {name!r}; {did_you_mean(name, known)}")
+        return value
+
     @field_validator("metric")
     @classmethod
     def _metric_is_registered(cls, value: str) -> str:
@@ -87,7 +96,7 @@ class Pipeline(BaseModel):
     @property
     def task(self) -> Task:
         """The forecasting task."""
-        return Task(horizon=self.horizon, season_length=self.season, quantiles=self.quantiles, kind=self.kind, seed=self.seed)
+        return Task(horizon=self.horizon, season_length=self.season or 1, quantiles=self.quantiles, kind=self.kind, seed=self.seed)
 
     @property
     def score_name(self) -> str:

@@ -143,7 +143,7 @@ def gather(study: Study) -> Contestants:
 
 
 def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
-    """Fit every chosen recipe on the rows before the test origins, and on all rows; heavy weights first.
+    """Fit every chosen recipe on the rows before the test origins, and on all rows; quick ones first, so that no deadline leaves nothing.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline
             "out": str(folder / until / id),
             "limit_s": None if math.isinf(deadline.left()) else TRAINING_SHARE * deadline.left(),
         }
-        for id, report in reports.items()
+        for id, report in sorted(reports.items(), key=lambda pair: pair[1]["seconds"])
         for until in kinds
     ]
     truncated, reasons = set(), {}
@@ -182,7 +182,7 @@ def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline
             reasons[id] = answer["reason"]
     both = set.intersection(*done.values())
     if not both:
-        why = "; ".join(f"{id}: {reason}" for id, reason in reasons.items()) or "the time was over: give stack a larger --budget"
+        why = "; ".join(f"{id}: {reason}" for id, reason in reasons.items()) or "the time was over: give a larger budget"
         raise Unfinished(f"no member of the ensemble could be refitted ({why})")
     members = {until: {id: persist.load(folder / until / id) for id in chosen if id in both} for until in kinds}
     return members, sorted(truncated)
@@ -229,7 +229,12 @@ def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], resul
 def contest_rows(result: ContestResult) -> list[dict[str, Any]]:
     """Lay the contest out as plain records, a row a contestant that was judged."""
     judged = [standing for standing in result.table if math.isfinite(standing.loss)]
-    return [{"combiner": each.name, "loss": each.loss, "gain": each.gain, "standard_error": each.standard_error} for each in judged]
+    return [{"combiner": each.name, "loss": each.loss, "gain": each.gain, "standard_error": _finite(each.standard_error)} for each in judged]
+
+
+def _finite(value: float) -> float | None:
+    """Write what cannot be told (the error of a single cluster) as None: JSON knows no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _chosen(field: Contestants, result: ContestResult) -> dict[str, float]:

@@ -192,15 +192,24 @@ class RunFolder:
         return sorted(path.name for path in (self.path / "candidates").glob("[!.]*"))
 
     def candidate(self, id: str) -> Candidate:
-        """Open one candidate; its forecasts stay on disk until they are read."""
+        """Open one candidate; its forecasts stay on disk until they are read.
+
+        Raises
+        ------
+        BadInput
+            When its folder was damaged after it was committed.
+        """
         folder = self.path / "candidates" / id
-        return Candidate(
-            id=id,
-            config=json.loads((folder / "config.json").read_text()),
-            report=json.loads((folder / "report.json").read_text()),
-            forecasts_NHQ=np.load(folder / "forecasts.npy", mmap_mode="r", allow_pickle=False),
-            origins_N3=np.load(folder / "origins.npy", allow_pickle=False),
-        )
+        try:
+            return Candidate(
+                id=id,
+                config=json.loads((folder / "config.json").read_text()),
+                report=json.loads((folder / "report.json").read_text()),
+                forecasts_NHQ=np.load(folder / "forecasts.npy", mmap_mode="r", allow_pickle=False),
+                origins_N3=np.load(folder / "origins.npy", allow_pickle=False),
+            )
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{folder} is damaged ({error}); delete that folder, and the next search runs its trial again") from error
 
     def candidates(self) -> list[Candidate]:
         """Open every candidate, sorted by id."""
@@ -275,7 +284,7 @@ def explaining_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
         raise Unfinished(
             f"the disk is full: {path} could not be written. Every trial that ended before is kept; free some space, then run the same command again"

@@ -1,5 +1,7 @@
 """A study: a pipeline, its data up to a fixed end, the plan of its windows, and the folder where its results live."""
 
+import itertools
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.table import Log
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.seasons import usual_season
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.registry import find
 from ensemble_forecast.store import RunFolder
@@ -102,22 +105,21 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     BadInput
         When the study was begun with other settings or other data; the message names ``--fresh``, which renames the old folder aside.
     """
-    path = runs / name
-    if fresh and path.exists():
-        aside = path.with_name(f"{name}.{time.strftime('%Y%m%d-%H%M%S')}")
-        path.rename(aside)
-        log(f"the old run was kept as {aside}")
+    path = runs / check_name(name)
     if frame is None and not pipelines.is_source(pipeline.source):
         pipeline = pipeline.model_copy(update={"source": str(Path(pipeline.source).resolve())})
     frame = read_frame(pipeline.source) if frame is None else frame
     raw = to_panel(frame, columns_of(pipeline), log)
     columns = settle(frame, columns_of(pipeline), raw)
+    pipeline = pipeline.model_copy(update={"season": pipeline.season or usual_season(raw.freq)})
     latest = with_features(raw, pipeline.features)
     _refuse_impossible_log(latest, pipeline)
     record = path / "pipeline.toml"
-    if not record.exists():
+    if fresh or not record.exists():
         study = Study(name, RunFolder(path), pipeline, columns, latest, latest)
-        _ = study.plan  # refuses series that are too short before anything is written
+        _ = study.plan  # refuses series that are too short before anything is written or moved
+        if path.exists():
+            _set_aside(path, log)
         pipelines.write(pipeline, record, _resolve(study))
         return study
     before = pipelines.read(record)
@@ -133,6 +135,22 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     return Study(name, RunFolder(path), pipeline, columns, panel, latest)
 
 
+def check_name(name: str) -> str:
+    """Refuse a study name that is no plain folder name: it would lead out of the runs folder."""
+    if not re.fullmatch(r"\w[^/\\]*", name):
+        raise BadInput(f"a study needs a plain name that begins with a letter or digit and has no slash, such as btc; got {name!r}")
+    return name
+
+
+def _set_aside(path: Path, log: Log) -> None:
+    """Rename an old run, which must not be in use, so that a new one can begin under its name."""
+    with RunFolder(path).lock():
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        aside = next(each for n in itertools.count() if not (each := path.with_name(f"{path.name}.{stamp}{f'-{n}' if n else ''}")).exists())
+        path.rename(aside)
+    log(f"the old run was kept as {aside}")
+
+
 def reopen(name: str, runs: Path, *, frame: pd.DataFrame | None = None, log: Log) -> Study:
     """Open a study that exists, by the pipeline recorded in its run folder.
 
@@ -141,7 +159,7 @@ def reopen(name: str, runs: Path, *, frame: pd.DataFrame | None = None, log: Log
     BadInput
         When there is no such study.
     """
-    record = runs / name / "pipeline.toml"
+    record = runs / check_name(name) / "pipeline.toml"
     if not record.exists():
         known = ", ".join(studies(runs)) or "none yet"
         raise BadInput(f"no study {name!r} in {runs}/ (there are: {known}); begin one with: python -m ensemble_forecast search --study {name}")

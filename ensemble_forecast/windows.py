@@ -27,6 +27,7 @@ from ensemble_forecast.seeds import generator
 MANY_SERIES = 50  # from here on, series are held out for early stopping
 FEW_SERIES = 20  # below, windows are blocks of consecutive origins
 STOP_SHARE = 0.15
+LEAST_LABELLED = 2  # origins before a window, in all series together, without which nothing can be learnt for it
 SCORED_SHARE = 0.45  # of a long series' steps, by all windows together
 MAX_BLOCK = 250  # scored origins a window and series: more add time, not knowledge
 
@@ -109,17 +110,21 @@ def plan(panel: Panel, task: Task, test: float = 0.0, n_windows: int | None = No
     block = task.horizon
     if panel.n_series < FEW_SERIES:
         block = min(max(int(longest * SCORED_SHARE) // n_windows, task.horizon), MAX_BLOCK + task.horizon - 1)
-    if longest < shortest_fit + block:
-        raise BadInput(
-            f"the longest series has {int(panel.lengths_S.max())} steps; horizon {task.horizon} with season {task.season_length} needs at least "
-            f"{shortest_fit + block + held}: give more history, or shorten the horizon or the season"
-        )
     n_windows = min(n_windows, max((typical - shortest_fit) // block, 1))
     can_judge_S = (judged_S >= 0) & bool(test)
     test_origins = Origins.between(judged_S, np.where(can_judge_S, panel.ends_S - task.horizon, judged_S - 1))
     if test and panel.n_series >= FEW_SERIES:  # independent windows are enough on a panel
         test_origins = test_origins.take((test_origins.step - judged_S[test_origins.series]) % task.horizon == 0)
-    folds = [_fold(panel, task, judged_S, block, n_windows - window, window, shortest_fit) for window in range(n_windows)]
+    cutoffs = [(left, np.minimum(judged_S - left * block, panel.ends_S)) for left in range(n_windows, 0, -1)]
+    lefts = [left for left, cutoff_S in cutoffs if _n_labelled(panel, task, cutoff_S) >= LEAST_LABELLED]
+    if longest < shortest_fit + block or not lefts:
+        needed = max(shortest_fit, 2 * task.horizon + 2) + block + held
+        raise BadInput(
+            f"the longest series has {int(panel.lengths_S.max())} steps; horizon {task.horizon} with season {task.season_length} needs "
+            f"about {needed}, so that there is something to learn from before the first window: "
+            "give more history, or shorten the horizon or the season"
+        )
+    folds = [_fold(panel, task, judged_S, block, left, window, shortest_fit) for window, left in enumerate(lefts)]
     return Plan(tuple(folds), test_origins, np.minimum(judged_S, panel.ends_S), block, aligned)
 
 
@@ -135,9 +140,7 @@ def roles_until(panel: Panel, task: Task, cutoff_S: np.ndarray, min_context: int
     with_stop
         False for a refit, whose length is fixed: everything then serves to fit.
     """
-    if min_context is None:
-        min_context = max(2 * task.season_length + 2, 6)
-    first_S = np.minimum(np.full(panel.n_series, min_context - 1), np.maximum(cutoff_S // 2, 0))
+    first_S = _first_origins(task, cutoff_S, min_context)
     everything = Origins.between(first_S, cutoff_S - task.horizon)
     if not with_stop:
         return Roles(everything)
@@ -150,6 +153,18 @@ def roles_until(panel: Panel, task: Task, cutoff_S: np.ndarray, min_context: int
     fit = Origins.between(first_S, boundary_S - task.horizon)
     stop = Origins.between(np.maximum(boundary_S, first_S), cutoff_S - task.horizon)
     return Roles(fit, stop) if len(fit) and len(stop) else Roles(everything)
+
+
+def _first_origins(task: Task, cutoff_S: np.ndarray, min_context: int | None = None) -> np.ndarray:
+    """First step of each series to learn from; a short series begins at its middle."""
+    if min_context is None:
+        min_context = max(2 * task.season_length + 2, 6)
+    return np.minimum(np.full(len(cutoff_S), min_context - 1), np.maximum(cutoff_S // 2, 0))
+
+
+def _n_labelled(panel: Panel, task: Task, cutoff_S: np.ndarray) -> int:
+    """Count the origins that may be learnt from up to a cutoff."""
+    return int(np.maximum(cutoff_S - task.horizon - _first_origins(task, cutoff_S) + 1, 0)[panel.lengths_S > 0].sum())
 
 
 def _fold(panel: Panel, task: Task, judged_S: np.ndarray, block: int, blocks_left: int, window: int, shortest_fit: int) -> Fold:

@@ -28,7 +28,7 @@ from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.space import load_space
-from ensemble_forecast.study import OnEvent, Study, open_study, reopen, silent
+from ensemble_forecast.study import OnEvent, Study, check_name, open_study, reopen, silent
 from ensemble_forecast.windows import roles_until
 
 LEAST_SEARCH_S = 1.0
@@ -50,7 +50,7 @@ def pipeline_for(name: str, options: dict[str, Any]) -> Pipeline:
     BadInput
         When there is neither a file nor data to write one for, or the options contradict the file.
     """
-    file = Path("pipelines") / f"{name}.toml"
+    file = Path("pipelines") / f"{check_name(name)}.toml"
     if "source" in options and not file.exists() and name not in pipelines.names("pipelines"):
         if "horizon" not in options:
             raise BadInput("data of your own need a horizon: add --horizon N, the number of steps to forecast")

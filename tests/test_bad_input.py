@@ -9,6 +9,7 @@ import pytest
 from commands import typed
 
 from ensemble_forecast.persist import MANIFEST
+from ensemble_forecast.store import RunFolder
 
 ROWS = 160
 
@@ -141,6 +142,18 @@ CASES = {  # name: (what is spoilt, what is typed, what the message says)
     "no horizon": (nothing, ["search", "--study", "x", "--data", "good.csv"], ["--horizon"]),
     "horizon zero": (nothing, ["search", "--study", "x", "--data", "good.csv", "--horizon", "0"], ["horizon", "1"]),
     "a horizon beyond the data": (nothing, ["search", "--study", "x", "--data", "good.csv", "--horizon", "90"], ["90", "160"]),
+    "a study name that leads elsewhere": (nothing, ["search", "--study", "../evil", "--data", "good.csv", "--horizon", "3"], ["../evil", "slash"]),
+    "a study without a name": (nothing, ["search", "--study", "", "--fresh"], ["plain name"]),
+    "fresh data that are not sound": (
+        table(put(50, "close", "n/a soon")),
+        ["search", "--study", "new", "--data", "bad.csv", "--horizon", "3", "--target", "close", "--fresh"],
+        ["row 51"],
+    ),
+    "a damaged candidate": (
+        lambda folder: (folder / "runs/done/candidates/naive-0001/origins.npy").write_bytes(b"torn"),
+        ["stack", "--study", "done", "--combiner", "median"],
+        ["naive-0001", "delete that folder"],
+    ),
     "no study": (nothing, ["search"], ["--study"]),
     "an unknown study": (nothing, ["search", "--study", "btcc"], ["btcc", "btc"]),
     "stack of an unknown study": (nothing, ["stack", "--study", "don"], ["don"]),
@@ -236,3 +249,11 @@ def test_a_full_disk_is_exit_code_3(here, call, monkeypatch):
     code, _, err = call("search", "--study", "done", "--budget", "1h")
     assert code == 3
     assert "disk is full" in err
+
+
+def test_fresh_does_not_take_the_folder_from_a_running_study(here, call):
+    with RunFolder(here / "runs/done").lock():
+        code, _, err = call("search", "--study", "done", "--fresh", "--runs", str(here / "runs"))
+    assert code == 2
+    assert "in use" in err
+    assert (here / "runs/done/ensemble").is_dir()

@@ -164,3 +164,31 @@ def test_fit_starts_afresh_and_a_kept_run_can_be_loaded(tmp_path):
 def test_impossible_parameters_are_refused_by_name(wrong, said):
     with pytest.raises(ef.BadInput, match=said):
         ef.EnsembleForecaster(**({"horizon": 2, "budget": "5s"} | wrong)).fit(daily(60))
+
+
+@pytest.mark.parametrize("n", [23, 30, 42, 49, 51])
+def test_short_series_are_served_or_refused_with_the_length_they_need(n):
+    model = ef.EnsembleForecaster(horizon=7, season_length=1, budget="15s", space="smoke", families=["naive", "ridge"])
+    forecast = model.fit(daily(n)).predict()
+    assert np.isfinite(forecast["0.5"]).all()
+
+
+def test_a_series_that_is_too_short_is_told_how_much_it_needs():
+    with pytest.raises(ef.BadInput, match="needs about"):
+        ef.EnsembleForecaster(horizon=7, budget="5s", space="smoke").fit(daily(15))
+
+
+def test_the_season_comes_from_the_calendar_unless_it_is_named():
+    families = {"families": ["naive"], "space": "smoke", "budget": "10s"}
+    assert ef.EnsembleForecaster(horizon=2, **families).fit(daily(60)).ensemble_.task.season_length == 7
+    assert ef.EnsembleForecaster(horizon=2, season_length=3, **families).fit(daily(60)).ensemble_.task.season_length == 3
+
+
+def test_known_covariates_have_to_reach_to_the_end_of_the_horizon():
+    frame = daily(80).assign(promo=np.arange(80) % 3 == 0).astype(float)
+    model = ef.EnsembleForecaster(horizon=3, known="promo", budget="12s", space="smoke", families=["naive", "xgboost"]).fit(frame)
+    with pytest.raises(ef.BadInput, match=r"promo.*append 3 rows"):
+        model.predict(frame)
+    ahead = pd.DataFrame({"close": np.nan, "promo": 1.0}, index=pd.date_range(frame.index[-1], periods=4, freq="D")[1:])
+    forecast = model.predict(pd.concat([frame, ahead]))
+    assert list(forecast["ds"]) == list(ahead.index)

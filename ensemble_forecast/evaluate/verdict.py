@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-from ensemble_forecast.evaluate.diebold_mariano import Test, diebold_mariano, two_way
+from ensemble_forecast.evaluate.diebold_mariano import LEAST_BETS, Test, diebold_mariano, two_way
 from ensemble_forecast.windows import FEW_SERIES
 
 SKILL, WEAK, NONE = "evidence of skill", "weak evidence", "no evidence of skill"
@@ -127,7 +127,8 @@ def _sentence(answer: dict[str, Any]) -> str:
     """Say it so that a newcomer understands it."""
     against = [_comparison(name, test) for name, test in answer["tests"].items()]
     bets = answer["independent_bets"]
-    sample = f"{bets} independent bets" if answer["series"] < FEW_SERIES else f"{answer['series']} series at {bets} times"
+    few = " (too few to tell anything)" if bets < LEAST_BETS else ""
+    sample = f"{bets} independent bets{few}" if answer["series"] < FEW_SERIES else f"{answer['series']} series at {bets} times"
     text = f"{answer['verdict'].capitalize()}: over {sample} its loss is {' and '.join(against)}"
     if "hit_rate" in answer:
         low, high = answer["hit_rate"]["interval"]

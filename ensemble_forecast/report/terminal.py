@@ -114,7 +114,13 @@ def print_contest(summary: Record) -> None:
         table.add_column(name, justify="left" if name in ("combiner", "") else "right")
     for row in summary["contest"]:
         note = "chosen" if row["combiner"] == summary["combiner"] else ""
-        table.add_row(row["combiner"], f"{row['loss']:.4f}", f"{row['gain']:+.4f}", f"{row['standard_error']:.4f}", note)
+        table.add_row(
+            row["combiner"],
+            f"{row['loss']:.4f}",
+            f"{row['gain']:+.4f}",
+            "?" if row["standard_error"] is None else f"{row['standard_error']:.4f}",
+            note,
+        )
     if summary["contest"]:
         out.print(table)
     members = Table(title="Members", title_justify="left", box=None)
