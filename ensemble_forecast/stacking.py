@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +29,8 @@ from ensemble_forecast.windows import roles_until
 Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
 
 FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fitted until then
-MOST_CONTESTANTS = 60  # candidates read into memory, the best by score
+MOST_OF_A_FAMILY = 3  # candidates that enter the contest: a dozen variants of one model are one opinion, and an average of them too
+REFIT_SHARE = 0.93  # of the time left, for the refits: the rest writes the ensemble
 ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
 TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
 LEAST_WEIGHT = 0.01  # members below it cost a refit and change nothing
@@ -86,7 +88,7 @@ def stack(
     calibration = Calibration().fit(result.later_forecast_NHQ, field.truth_NH[result.later_N], later_rows, study.task)
     chosen = _chosen(field, result)
     on_event(_event(study, deadline, chosen))
-    members, truncated = refit(study, pool, chosen, deadline)
+    members, truncated = refit(study, pool, chosen, deadline.within(REFIT_SHARE * deadline.left()))
     lost = [id for id in chosen if id not in members["all"]]
     for until in members:
         save(study, field, result, calibration, members[until], until, {} if lost else made_of)
@@ -123,7 +125,7 @@ def _standing(study: Study, made_of: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def gather(study: Study) -> Contestants:
-    """Read the out-of-fold forecasts of every finished candidate.
+    """Read the out-of-fold forecasts of the best finished candidates of each family.
 
     Raises
     ------
@@ -132,7 +134,13 @@ def gather(study: Study) -> Contestants:
     """
     scored = study.plan.scored
     expected_N3 = origins_table(study.plan)
-    candidates = [each for each in best_first(study) if np.array_equal(each.origins_N3, expected_N3)][:MOST_CONTESTANTS]
+    candidates: list[Candidate] = []
+    entered: Counter[str] = Counter()
+    for candidate in best_first(study):
+        family = candidate.report["family"]
+        if entered[family] < MOST_OF_A_FAMILY and np.array_equal(candidate.origins_N3, expected_N3):
+            candidates.append(candidate)
+            entered[family] += 1
     if not candidates:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
     scale_N = scale_at(study.panel, scored, study.task.season_length)
