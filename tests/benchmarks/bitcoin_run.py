@@ -45,16 +45,22 @@ def run(verb: str, folder: str) -> None:
     print(f"{verb}: exit code {process.returncode}, {time.monotonic() - begun:.1f} s, peak {peak[0]:.0f} MiB; {output.strip().splitlines()[-1]}")
 
 
-with tempfile.TemporaryDirectory() as folder:
-    for verb in ("search", "stack", "evaluate"):
-        run(verb, folder)
-    lines = [json.loads(line) for line in (Path(folder) / "runs/btc/ledger.jsonl").read_text().splitlines()]
-    print("finished:", dict(Counter(line["family"] for line in lines if line["state"] == "finished")))
-    print("others:", dict(Counter(line["state"] for line in lines if line["state"] != "finished")))
-    model, candles = ef.load(Path(folder) / "runs/btc/ensemble"), btc_usd_daily()
-    milliseconds = []
-    for _ in range(21):
-        begun = time.perf_counter()
-        model.predict(candles)
-        milliseconds.append(1000 * (time.perf_counter() - begun))
-    print(f"predict: first {milliseconds[0]:.0f} ms, then a median of {statistics.median(milliseconds[1:]):.1f} ms")
+def main() -> None:
+    """Run the three verbs, then predict."""
+    with tempfile.TemporaryDirectory() as folder:
+        for verb in ("search", "stack", "evaluate"):
+            run(verb, folder)
+        lines = [json.loads(line) for line in (Path(folder) / "runs/btc/ledger.jsonl").read_text().splitlines()]
+        print("finished:", dict(Counter(line["family"] for line in lines if line["state"] == "finished")))
+        print("others:", dict(Counter(line["state"] for line in lines if line["state"] != "finished")))
+        model, candles = ef.load(Path(folder) / "runs/btc/ensemble"), btc_usd_daily()
+        milliseconds = []
+        for _ in range(21):
+            begun = time.perf_counter()
+            model.predict(candles)
+            milliseconds.append(1000 * (time.perf_counter() - begun))
+        print(f"predict: first {milliseconds[0]:.0f} ms, then a median of {statistics.median(milliseconds[1:]):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
