@@ -24,6 +24,9 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/start_up.py
+	$(BIN)/python tests/benchmarks/door.py
+	$(BIN)/python tests/benchmarks/bitcoin_run.py
+	$(BIN)/python tests/benchmarks/kill_nine.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,5 @@
 """Averaging and clustering against loops that say the same slowly."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -64,16 +62,6 @@ def test_many_rows_are_averaged_in_blocks_to_the_same_bits(monkeypatch, seeded):
 
 def test_no_rows_combine_to_no_rows():
     assert weighted(np.empty((0, 4, 5, 3)), WEIGHTS, "quantiles").shape == (0, 4, 5)
-
-
-def test_one_row_of_ten_members_takes_less_than_a_third_of_a_millisecond():
-    forecasts, weights = np.random.default_rng(0).normal(size=(1, 7, 9, 10)), np.full(10, 0.1)
-    seconds = []
-    for _ in range(50):
-        begin = time.perf_counter()
-        weighted(forecasts, weights, "quantiles")
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 3e-4
 
 
 def test_clusters_are_series_on_a_panel_and_blocks_of_origins_on_few_series(seeded):
