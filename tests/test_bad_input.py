@@ -150,9 +150,9 @@ CASES = {  # name: (what is spoilt, what is typed, what the message says)
         ["row 51"],
     ),
     "a damaged candidate": (
-        lambda folder: (folder / "runs/done/candidates/naive-0001/origins.npy").write_bytes(b"torn"),
+        lambda folder: min((folder / "runs/done/candidates").glob("*/origins.npy")).write_bytes(b"torn"),
         ["stack", "--study", "done", "--combiner", "median"],
-        ["naive-0001", "delete that folder"],
+        ["candidates/", "is damaged", "delete that folder"],
     ),
     "no study": (nothing, ["search"], ["--study"]),
     "an unknown study": (nothing, ["search", "--study", "btcc"], ["btcc", "btc"]),
