@@ -18,13 +18,11 @@ from ensemble_forecast.ensemble.contest import ContestResult, contest
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import build
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
-from ensemble_forecast.study import OnEvent, Study, silent
-from ensemble_forecast.windows import roles_until
+from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
 
 Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
 
@@ -90,13 +88,12 @@ def stack(
     on_event(_event(study, deadline, chosen))
     members, truncated = refit(study, pool, chosen, deadline.within(REFIT_SHARE * deadline.left()))
     lost = [id for id in chosen if id not in members["all"]]
-    for until in members:
-        save(study, field, result, calibration, members[until], until, {} if lost else made_of)
+    written = {until: save(study, field, result, calibration, members[until], until, {} if lost else made_of) for until in members}
     shutil.rmtree(study.folder.work / "members", ignore_errors=True)
     notes.insert(0, f"combiner: {result.winner} ({_reason(result, combiner)})")
     notes += [f"{id} was not refitted in time and left out; its weight went to the others" for id in lost]
     notes += [f"{id} was refitted, but the deadline cut its training short" for id in truncated]
-    return summary(study, persist.load(study.folder.path / FOLDERS["all"])[1], notes)
+    return summary(study, written["all"], notes)
 
 
 def summary(study: Study, manifest: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -198,23 +195,27 @@ def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline
 
 def save(
     study: Study, field: Contestants, result: ContestResult, calibration: Calibration, members: Loaded, until: str, made_of: dict[str, Any]
-) -> None:
-    """Put the ensemble into its folder, atomically; the combiner is fitted once more on the members that are really there."""
+) -> dict[str, Any]:
+    """Put the ensemble into its folder, atomically; the combiner is fitted once more on the members that are really there.
+
+    Returns
+    -------
+    the manifest written.
+    """
     kept = [position for position in result.members if field.candidates[position].id in members]
     combiner = replace(result.combiner).fit(field.forecasts_NHQM[..., kept], field.truth_NH, field.rows, study.task, Deadline.never())
     cutoff_S = study.plan.judged_S if until == "judged" else study.panel.ends_S
-    train = study.panel.cut(cutoff_S)
-    roles = roles_until(train, study.task, cutoff_S, with_stop=False)
-    fallback = build({"family": "naive" if study.task.kind == "direction" else "seasonal_naive", "params": {}})
     ensemble = Ensemble(
         task=study.task,
         members={field.candidates[position].id: members[field.candidates[position].id][0]["learner"] for position in kept},
         combiner=combiner,
         calibration=calibration,
-        fallback=fallback.fit(train, roles, study.task, Deadline.never()),
+        fallback=fit_plain(study, "naive" if study.task.kind == "direction" else "seasonal_naive", cutoff_S),
     )
     seen = {id: members[id][1]["fitted_until"] for id in ensemble.members}
-    persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), manifest(study, combiner, seen, result, made_of))
+    content = manifest(study, combiner, seen, result, made_of)
+    persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), content)
+    return content
 
 
 def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], result: ContestResult, made_of: dict[str, Any]) -> dict[str, Any]:

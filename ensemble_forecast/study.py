@@ -20,12 +20,14 @@ from ensemble_forecast.data.frames import fingerprint, settle, to_panel
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.table import Log
 from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.seasons import usual_season
+from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.registry import find
 from ensemble_forecast.store import RunFolder
-from ensemble_forecast.windows import Plan, plan
+from ensemble_forecast.windows import Plan, plan, roles_until
 
 OnEvent = Callable[[dict[str, Any]], None]  # see search.driver.search
 FRAME = "(a data frame)"  # the source of a study that was given its data in Python
@@ -133,6 +135,12 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
             "Take another --study name, or add --fresh to start anew"
         )
     return Study(name, RunFolder(path), pipeline, columns, panel, latest)
+
+
+def fit_plain(study: Study, family: str, cutoff_S: np.ndarray) -> Learner:
+    """Fit a family with its defaults on all rows up to a cutoff: the baselines, and what serves where no member does."""
+    train = study.panel.cut(cutoff_S)
+    return build({"family": family, "params": {}}).fit(train, roles_until(train, study.task, cutoff_S, with_stop=False), study.task, Deadline.never())
 
 
 def check_name(name: str) -> str:

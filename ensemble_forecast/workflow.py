@@ -21,15 +21,13 @@ from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.evaluate.verdict import Losses, judge
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import build
 from ensemble_forecast.metrics import cell_loss, coverage, hit_rate
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.space import load_space
-from ensemble_forecast.study import OnEvent, Study, check_name, open_study, reopen, silent
-from ensemble_forecast.windows import roles_until
+from ensemble_forecast.study import OnEvent, Study, check_name, fit_plain, open_study, reopen, silent
 
 LEAST_SEARCH_S = 1.0
 FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, `fit` builds a first ensemble
@@ -167,7 +165,8 @@ def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None,
         if anytime:
             with suppress(Unfinished):  # on a slow start nothing has finished yet: the main search follows anyway
                 _drive(study, pool, deadline.within(max(FIRST_SHARE * budget_s, FIRST_S)), silent)
-                stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
+                if study.folder.candidate_ids():
+                    stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
         _drive(study, pool, deadline.within(deadline.left() - STACK_SHARE * budget_s), silent)
         if not study.folder.candidate_ids():
             raise Unfinished(f"the budget of {budget_s:.0f} s ended before a single candidate did: give a larger one")
@@ -269,10 +268,8 @@ def _drive(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent, n_tr
 def _baselines(study: Study) -> dict[str, np.ndarray]:
     """Forecasts of the naive baselines at the test origins, fitted on the rows before them."""
     plan, task = study.plan, study.task
-    train = study.panel.cut(plan.judged_S)
-    roles = roles_until(train, task, plan.judged_S, with_stop=False)
     names = {"base_rate": "naive"} if task.kind == "direction" else {"naive": "naive", "seasonal_naive": "seasonal_naive"}
-    fitted = {name: build({"family": family, "params": {}}).fit(train, roles, task, Deadline.never()) for name, family in names.items()}
+    fitted = {name: fit_plain(study, family, plan.judged_S) for name, family in names.items()}
     forecasts = {name: learner.predict(study.panel, plan.test, Deadline.never()) for name, learner in fitted.items()}
     if task.kind == "direction":  # on few rows the share of rises so far is a poor opponent
         forecasts["coin"] = np.full((len(plan.test), task.horizon, 2), 0.5)

@@ -1,9 +1,11 @@
 """Trees: flattened forests against scikit-learn, and what every tree learner promises."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import toys
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from ensemble_forecast.data.origins import Origins, truth
@@ -29,18 +31,8 @@ LEARNERS = [
 ids = ["absolute", "quantile", "extra_trees", "random_forest"]
 
 
-def seasonal_panel(seed=0, n_series=4, length=150, season=7):
-    rng = np.random.default_rng(seed)
-    phase = np.arange(length)[None] + rng.integers(0, season, n_series)[:, None]
-    return Panel.of(list(20 + 5 * np.sin(2 * np.pi * phase / season) + rng.normal(size=(n_series, length))))
-
-
-def random_walk(seed, length=800):
-    """A walk whose next step is mostly announced by a past covariate."""
-    rng = np.random.default_rng(seed)
-    hint = rng.normal(size=length)
-    y = np.cumsum(np.concatenate([[0.0], hint[:-1]]) + 0.3 * rng.normal(size=length))
-    return Panel.of([y], past=[hint[:, None]]), Panel.of([y])
+seasonal_panel = partial(toys.seasonal_panel, n_series=4)
+random_walk = partial(toys.random_walk, length=800)
 
 
 def fitted(learner, panel, task, cutoff=None, **kwargs):
