@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.contest import first_judged
 from ensemble_forecast.learners.base import Config, build
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool
@@ -15,18 +14,22 @@ from ensemble_forecast.study import OnEvent, Study
 
 BAGS = 3  # how many of the best candidates are bagged
 COPIES = 8
+ENOUGH_WINDOWS = 4
 CHAIN = ("statistical", "linear", "trees", "deep")  # a statistical learner cannot correct a forecast, so it opens the chain
 ENSEMBLE_FAMILIES = ("bagged", "boosted")
 
 
 def best_first(study: Study) -> list[Candidate]:
-    """Rank the candidates by their losses on the windows before those that the contest judges.
+    """Rank the candidates by their losses, of four windows or more on the older half only.
 
-    A choice made on the judged windows would make every contestant look better there than it is.
+    Where one of many trials of a family is chosen by the windows that calibrate, its errors there look smaller than they will be. Fewer windows
+    leave none to spare: on a panel one period says too little about which candidate is good.
     """
+    n_windows = len(study.plan.folds)
+    ranking = n_windows // 2 if n_windows >= ENOUGH_WINDOWS else n_windows
 
     def early_loss(candidate: Candidate) -> float:
-        losses = [loss for loss in candidate.report["windows"][: first_judged(len(study.plan.folds))] if loss is not None]
+        losses = [loss for loss in candidate.report["windows"][:ranking] if loss is not None]
         return float(np.mean(losses)) if losses else math.inf
 
     return sorted(study.folder.candidates(), key=lambda candidate: (early_loss(candidate), candidate.id))

@@ -102,7 +102,7 @@ def stack(
     runs: Runs = Path("runs"),
     budget: Annotated[str, typer.Option(help="Time for arms, contest and refits.")] = "1m",
     combiner: Annotated[str, typer.Option(help="auto for the contest, or a registered combiner.")] = "auto",
-    size: Annotated[int, typer.Option(min=1, help="Most members in the ensemble.")] = 12,
+    size: Annotated[int, typer.Option(min=1, help="Most members in the ensemble.")] = 20,
     workers: Workers = None,
     device: Device = "auto",
     as_json: Json = False,

@@ -9,6 +9,10 @@ class BadInput(EnsembleForecastError, ValueError):
     """The user's data, options or files are not usable as they are (exit code 2)."""
 
 
+class MissingPackage(BadInput):
+    """A package of an extra is not installed: a search goes on without the families that need it."""
+
+
 class Unfinished(EnsembleForecastError, RuntimeError):
     """The work could not finish in mid-run: disk full, every trial failed, no time left (exit code 3)."""
 

@@ -282,16 +282,17 @@ def _refuse_incomplete_horizon(panel: Panel, horizon: int) -> None:
     """Refuse known covariates that do not reach to the end of the horizon: the forecast would be made without them."""
     if not panel.known_names:
         return
-    for index in range(panel.n_series):
-        first = int(panel.offsets[index] + panel.lengths_S[index])
-        ahead = panel.known[first : min(first + horizon, int(panel.offsets[index + 1]))]
-        given = len(ahead) if np.isfinite(ahead).all() else int(np.isfinite(ahead).all(axis=1).argmin())
-        if given < horizon:
-            missing = panel.stamps(index, int(panel.lengths_S[index]) + given, 1)[0]
-            raise BadInput(
-                f"series {panel.ids[index]!r}: the known covariates ({', '.join(panel.known_names)}) are missing from {missing} on; "
-                f"append {horizon} rows after the last target, with the covariates filled in and the target empty"
-            )
+    row_SH = (panel.offsets[:-1] + panel.lengths_S)[:, None] + np.arange(horizon)
+    inside_SH = row_SH < panel.offsets[1:, None]
+    complete_SH = inside_SH & np.isfinite(panel.known[np.where(inside_SH, row_SH, 0)]).all(axis=2)
+    given_S = np.logical_and.accumulate(complete_SH, axis=1).sum(axis=1)
+    if (given_S < horizon).any():
+        index = int(np.argmax(given_S < horizon))
+        missing = panel.stamps(index, int(panel.lengths_S[index] + given_S[index]), 1)[0]
+        raise BadInput(
+            f"series {panel.ids[index]!r}: the known covariates ({', '.join(panel.known_names)}) are missing from {missing} on; "
+            f"append {horizon} rows after the last target, with the covariates filled in and the target empty"
+        )
 
 
 def load(folder: str | Path, allow: Sequence[str] = ()) -> EnsembleForecaster:

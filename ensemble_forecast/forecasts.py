@@ -60,30 +60,31 @@ def probability_up(forecast_NHQ: np.ndarray, last_N: np.ndarray, quantiles: tupl
 
     Linear between quantiles; beyond the outermost ones the outermost slope is continued, within (0, 1).
     """
-    levels = np.asarray(quantiles)
-    flat = forecast_NHQ.reshape(-1, len(levels))
-    last = np.repeat(last_N, forecast_NHQ.shape[1])
-    below = np.array([_distribution(value, row, levels) for value, row in zip(last, flat, strict=True)])
+    below = _distribution(np.repeat(last_N, forecast_NHQ.shape[1]), forecast_NHQ.reshape(-1, len(quantiles)), np.asarray(quantiles))
     return np.clip(1 - below, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR).reshape(forecast_NHQ.shape[:2])
 
 
-def _distribution(value: float, quantile_Q: np.ndarray, levels: np.ndarray) -> float:
-    """Distribution function at a value, from quantiles and their levels."""
-    if quantile_Q[0] < value < quantile_Q[-1]:
-        return float(np.interp(value, quantile_Q, levels))
-    inner, outer = (0, 1) if value <= quantile_Q[0] else (-1, -2)
-    width = abs(quantile_Q[inner] - quantile_Q[outer])
-    if width == 0:
-        return float(levels[inner]) if value == quantile_Q[inner] else float(value > quantile_Q[inner])
-    return float(levels[inner] + (value - quantile_Q[inner]) / width * abs(levels[inner] - levels[outer]))
+def _distribution(value_R: np.ndarray, quantile_RQ: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Distribution function at one value a row, from quantiles and their levels: (R,)."""
+    last = len(levels) - 1
+    is_below, is_above = value_R <= quantile_RQ[:, 0], value_R >= quantile_RQ[:, -1]
+    left_R = np.clip((quantile_RQ <= value_R[:, None]).sum(axis=1) - 1, 0, last - 1)
+    inner_R = np.where(is_below, 0, np.where(is_above, last, left_R))
+    outer_R = np.where(is_below, 1, np.where(is_above, last - 1, left_R + 1))
+    row = np.arange(len(value_R))
+    beyond_R = value_R - quantile_RQ[row, inner_R]
+    width_R = np.abs(quantile_RQ[row, inner_R] - quantile_RQ[row, outer_R])
+    slope_R = np.abs(levels[inner_R] - levels[outer_R]) / np.where(width_R == 0, 1.0, width_R)
+    step_R = np.where(beyond_R == 0, levels[inner_R], beyond_R > 0)  # a distribution without width
+    return np.where(width_R == 0, step_R, levels[inner_R] + slope_R * beyond_R)
 
 
 def frame(panel: Panel, origins: Origins, columns: dict[str, np.ndarray], *, with_origin: bool = False) -> pd.DataFrame:
     """Lay out NH arrays as the long table users see: unique_id, ds, the columns, and on request the origin's stamp."""
     horizon = next(iter(columns.values())).shape[1]
-    calendars = {int(i): panel.stamps(int(i), 0, int(origins.step[origins.series == i].max()) + horizon + 1) for i in np.unique(origins.series)}
-    stamps = [calendars[int(i)][step + 1 : step + 1 + horizon] for i, step in zip(origins.series, origins.step, strict=True)]
-    table = pd.DataFrame({"unique_id": np.repeat(np.array(panel.ids, dtype=object)[origins.series], horizon), "ds": np.concatenate(stamps)})
+    series_R = np.repeat(origins.series, horizon)
+    step_NH = origins.step[:, None] + np.arange(1, horizon + 1)
+    table = pd.DataFrame({"unique_id": np.array(panel.ids, dtype=object)[series_R], "ds": panel.stamps_at(series_R, step_NH.ravel())})
     if with_origin:
-        table["origin"] = np.repeat([calendars[int(i)][step] for i, step in zip(origins.series, origins.step, strict=True)], horizon)
+        table["origin"] = np.repeat(panel.stamps_at(origins.series, origins.step), horizon)
     return table.assign(**{name: values.reshape(-1) for name, values in columns.items()})

@@ -16,10 +16,12 @@ from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
 from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.contest import ContestResult, contest
 from ensemble_forecast.ensemble.model import Ensemble
+from ensemble_forecast.ensemble.traits import traits_at
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.pool import Pool
+from ensemble_forecast.search.reserve import MOST_MEMBERS, MOST_OF_A_FAMILY
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
@@ -27,9 +29,9 @@ from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
 Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
 
 FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fitted until then
-MOST_OF_A_FAMILY = 3  # candidates that enter the contest: a dozen variants of one model are one opinion, and an average of them too
 REFIT_SHARE = 0.93  # of the time left, for the refits: the rest writes the ensemble
 ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
+CONTEST_SHARE = 0.25  # of that rest
 TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
 LEAST_WEIGHT = 0.01  # members below it cost a refit and change nothing
 
@@ -45,7 +47,7 @@ class Contestants:
 
 
 def stack(
-    study: Study, pool: Pool, deadline: Deadline, *, combiner: str = "auto", size: int = 12, arms: bool = True, on_event: OnEvent = silent
+    study: Study, pool: Pool, deadline: Deadline, *, combiner: str = "auto", size: int = MOST_MEMBERS, arms: bool = True, on_event: OnEvent = silent
 ) -> dict[str, Any]:
     """Build, judge and save the ensemble of a study. The run's lock must be held.
 
@@ -79,15 +81,16 @@ def stack(
     made_of = {"combiner": combiner, "size": size, "candidates": [candidate.id for candidate in field.candidates]}
     if standing := _standing(study, made_of):
         return summary(study, standing, ["nothing left to do: no candidate is new since this ensemble was built"])
-    result = contest(
-        field.forecasts_NHQM, field.truth_NH, field.rows, study.task, deadline, combiners, size, None if combiner == "auto" else combiner
-    )
-    later_rows = field.rows.take(result.later_N)
-    calibration = Calibration().fit(result.later_forecast_NHQ, field.truth_NH[result.later_N], later_rows, study.task)
+    judging = deadline.within(CONTEST_SHARE * deadline.left())
+    result = contest(field.forecasts_NHQM, field.truth_NH, field.rows, study.task, judging, combiners, size, None if combiner == "auto" else combiner)
+    calibration = Calibration().fit(result.rehearsed_NHQ, field.truth_NH, field.rows, study.task)
     chosen = _chosen(field, result)
     on_event(_event(study, deadline, chosen))
     members, truncated = refit(study, pool, chosen, deadline.within(REFIT_SHARE * deadline.left()))
     lost = [id for id in chosen if id not in members["all"]]
+    kept = np.array([position for position in result.members if field.candidates[position].id in members["all"]], dtype=int)
+    if len(kept) < len(result.members):
+        result = replace(result, members=kept, combiner=_taught(result.combiner, field, kept, study))
     written = {until: save(study, field, result, calibration, members[until], until, {} if lost else made_of) for until in members}
     shutil.rmtree(study.folder.work / "members", ignore_errors=True)
     notes.insert(0, f"combiner: {result.winner} ({_reason(result, combiner)})")
@@ -141,10 +144,10 @@ def gather(study: Study) -> Contestants:
     if not candidates:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
     scale_N = scale_at(study.panel, scored, study.task.season_length)
-    forecasts_NHQM = np.stack([np.asarray(each.forecasts_NHQ, dtype=float) for each in candidates], axis=-1)
-    return Contestants(
-        candidates, forecasts_NHQM, outcome(study.panel, scored, study.task), Rows(scored.series, study.plan.window_N, scored.step, scale_N)
-    )
+    forecasts_NHQM = np.stack([each.forecasts_NHQ for each in candidates], axis=-1)  # float32, as stored: the largest array of all
+    traits_NF = traits_at(study.panel, scored, study.task.season_length)
+    rows = Rows(scored.series, study.plan.window_N, scored.step, scale_N, traits_NF)
+    return Contestants(candidates, forecasts_NHQM, outcome(study.panel, scored, study.task), rows)
 
 
 def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
@@ -196,32 +199,37 @@ def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline
 def save(
     study: Study, field: Contestants, result: ContestResult, calibration: Calibration, members: Loaded, until: str, made_of: dict[str, Any]
 ) -> dict[str, Any]:
-    """Put the ensemble into its folder, atomically; the combiner is fitted once more on the members that are really there.
+    """Put the ensemble into its folder, atomically.
 
     Returns
     -------
     the manifest written.
     """
-    kept = [position for position in result.members if field.candidates[position].id in members]
-    combiner = replace(result.combiner).fit(field.forecasts_NHQM[..., kept], field.truth_NH, field.rows, study.task, Deadline.never())
+    ids = [field.candidates[position].id for position in result.members]
     cutoff_S = study.plan.judged_S if until == "judged" else study.panel.ends_S
     ensemble = Ensemble(
         task=study.task,
-        members={field.candidates[position].id: members[field.candidates[position].id][0]["learner"] for position in kept},
-        combiner=combiner,
+        members={id: members[id][0]["learner"] for id in ids},
+        combiner=result.combiner,
         calibration=calibration,
         fallback=fit_plain(study, "naive" if study.task.kind == "direction" else "seasonal_naive", cutoff_S),
+        ids=study.panel.ids,
+        until=tuple(str(stamp) for stamp in study.panel.stamps_at(np.arange(study.panel.n_series), np.maximum(cutoff_S, 0))),
     )
-    seen = {id: members[id][1]["fitted_until"] for id in ensemble.members}
-    content = manifest(study, combiner, seen, result, made_of)
+    content = manifest(study, {id: members[id][1]["fitted_until"] for id in ids}, result, made_of)
     persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), content)
     return content
 
 
-def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], result: ContestResult, made_of: dict[str, Any]) -> dict[str, Any]:
+def _taught(combiner: Combiner, field: Contestants, kept: np.ndarray, study: Study) -> Combiner:
+    """Fit a combiner anew on the members that are really there."""
+    return replace(combiner).fit(field.forecasts_NHQM[..., kept], field.truth_NH, field.rows, study.task, Deadline.never())
+
+
+def manifest(study: Study, seen: dict[str, list[int]], result: ContestResult, made_of: dict[str, Any]) -> dict[str, Any]:
     """Say what an artefact is: how to read new data, who its members are, what they had seen, and how it was chosen."""
     pipeline, columns = study.pipeline, study.columns
-    weights = zip(seen, weights_of(combiner).tolist(), strict=True)
+    weights = zip(seen, weights_of(result.combiner).tolist(), strict=True)
     return {
         "study": study.name,
         "columns": {"target": columns.target, "past": columns.past, "known": columns.known, "static": columns.static, "freq": study.panel.freq},
@@ -236,13 +244,21 @@ def manifest(study: Study, combiner: Combiner, seen: dict[str, list[int]], resul
 
 
 def contest_rows(result: ContestResult) -> list[dict[str, Any]]:
-    """Lay the contest out as plain records, a row a contestant that was judged."""
-    judged = [standing for standing in result.table if math.isfinite(standing.loss)]
-    return [{"combiner": each.name, "loss": each.loss, "gain": each.gain, "standard_error": _finite(each.standard_error)} for each in judged]
+    """Lay the contest out as plain records, a row a contestant; one that was not judged has a reason in place of figures."""
+    return [
+        {
+            "combiner": each.name,
+            "loss": _finite(each.loss),
+            "gain": _finite(each.gain),
+            "standard_error": _finite(each.standard_error),
+            "reason": each.reason,
+        }
+        for each in result.table
+    ]
 
 
 def _finite(value: float) -> float | None:
-    """Write what cannot be told (the error of a single cluster) as None: JSON knows no infinity."""
+    """Write what cannot be told (what was not judged, the error of a single cluster) as None: JSON knows neither NaN nor infinity."""
     return value if math.isfinite(value) else None
 
 
@@ -257,7 +273,7 @@ def _reason(result: ContestResult, asked: str) -> str:
     """Say why this combiner."""
     if asked != "auto":
         return "asked for"
-    if not len(result.later_forecast_NHQ):
+    if not result.table:
         return "one window only: nothing to judge by"
     return "nothing beats the simple average clearly" if result.winner == "mean" else "clearly ahead of the simple average"
 

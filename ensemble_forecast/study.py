@@ -17,11 +17,13 @@ from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
 from ensemble_forecast.data.frames import fingerprint, settle, to_panel
+from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.table import Log
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.periods import automatic_season
 from ensemble_forecast.features.seasons import usual_season
 from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.pipeline import Pipeline
@@ -113,11 +115,14 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     frame = read_frame(pipeline.source) if frame is None else frame
     raw = to_panel(frame, columns_of(pipeline), log)
     columns = settle(frame, columns_of(pipeline), raw)
-    pipeline = pipeline.model_copy(update={"season": pipeline.season or usual_season(raw.freq)})
     latest = with_features(raw, pipeline.features)
     _refuse_impossible_log(latest, pipeline)
     record = path / "pipeline.toml"
-    if fresh or not record.exists():
+    begins = fresh or not record.exists()
+    if pipeline.season is None:  # found once: newer rows must not change what errors are scaled by
+        season = _found_season(raw, pipeline) if begins else pipelines.read(record).season
+        pipeline = pipeline.model_copy(update={"season": season})
+    if begins:
         study = Study(name, RunFolder(path), pipeline, columns, latest, latest)
         _ = study.plan  # refuses series that are too short before anything is written or moved
         if path.exists():
@@ -148,6 +153,13 @@ def check_name(name: str) -> str:
     if not re.fullmatch(r"\w[^/\\]*", name):
         raise BadInput(f"a study needs a plain name that begins with a letter or digit and has no slash, such as btc; got {name!r}")
     return name
+
+
+def _found_season(panel: Panel, pipeline: Pipeline) -> int:
+    """Find the season where none is named, on the rows before the first window alone."""
+    guess = pipeline.model_copy(update={"season": usual_season(panel.freq)})
+    first = plan(panel, guess.task, test=guess.test, n_windows=guess.windows).folds[0]
+    return automatic_season(panel.cut(first.cutoff_S))
 
 
 def _set_aside(path: Path, log: Log) -> None:
@@ -193,14 +205,17 @@ def _resolve(study: Study) -> dict[str, Any]:
 
 
 def _last_stamp(panel: Panel) -> np.datetime64:
-    return max(panel.stamps(i, int(panel.ends_S[i]), 1)[0].to_datetime64() for i in range(panel.n_series)).astype("datetime64[s]")
+    stamp: np.datetime64 = panel.stamps_at(np.arange(panel.n_series), panel.ends_S).max().astype("datetime64[s]")
+    return stamp
 
 
 def _steps_until(panel: Panel, stamp: np.datetime64) -> np.ndarray:
     """Last step of each series whose stamp is not after the given one; -1 where there is none."""
     if _last_stamp(panel) <= stamp:
         return panel.ends_S
-    return np.array([int((panel.stamps(i, 0, int(panel.lengths_S[i])) <= stamp).sum()) - 1 for i in range(panel.n_series)])
+    steps = Origins.between(np.zeros(panel.n_series, dtype=np.int64), panel.ends_S)
+    seen = panel.stamps_at(steps.series, steps.step) <= stamp
+    return np.bincount(steps.series[seen], minlength=panel.n_series) - 1
 
 
 def _refuse_impossible_log(panel: Panel, pipeline: Pipeline) -> None:

@@ -47,10 +47,9 @@ class Roles:
 
     def __post_init__(self) -> None:
         if self.stop is not None:
-            shared = set(zip(self.fit.series.tolist(), self.fit.step.tolist(), strict=True)) & set(
-                zip(self.stop.series.tolist(), self.stop.step.tolist(), strict=True)
-            )
-            assert not shared, f"fit and stop share {len(shared)} origins"
+            width = 1 + max(self.fit.step.max(initial=0), self.stop.step.max(initial=0))
+            shared = np.isin(self.stop.series * width + self.stop.step, self.fit.series * width + self.fit.step)
+            assert not shared.any(), f"fit and stop share {shared.sum()} origins"
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +182,7 @@ def _last_steps(panel: Panel) -> tuple[np.ndarray, str]:
     through. Only where all series begin at one stamp and no end is shared by more than half are the stamps taken for synthetic, and each
     series' own end is its present: on a real calendar that would teach the shocks of one series' future to the others.
     """
-    end_S = np.array([panel.stamps(i, int(panel.ends_S[i]), 1)[0].to_datetime64() for i in range(panel.n_series)])
+    end_S = panel.stamps_at(np.arange(panel.n_series), panel.ends_S)
     stamps, counts = np.unique(end_S, return_counts=True)
     if len(stamps) == 1:
         return panel.ends_S, "calendar"

@@ -1,7 +1,7 @@
 """The verbs: search, stack, evaluate and what they share, over one study. The command line and the forecaster both call these."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,17 @@ from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
+from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, refit_s
+from ensemble_forecast.search.schedule import Reserve
 from ensemble_forecast.search.space import load_space
 from ensemble_forecast.study import OnEvent, Study, check_name, fit_plain, open_study, reopen, silent
 
 LEAST_SEARCH_S = 1.0
-FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, `fit` builds a first ensemble
-STACK_SHARE = 0.35  # of the budget of `fit`, for the contest and the refits
+FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, there is a first ensemble
+FIRST_SEARCH = 0.6  # of that time; the rest stacks
+FIRST_FAMILIES = ("seasonal_naive", "theta", "ets", "ridge")  # what ends within seconds and beats the naive
+CONTEST_SHARE, CONTEST_S = 0.06, 1.5  # of the budget, and at least so many seconds, for the contest and for writing the ensemble
+MOST_RESERVED = 0.45  # of the budget, for all that follows the search
 
 
 def pipeline_for(name: str, options: dict[str, Any]) -> Pipeline:
@@ -97,7 +102,7 @@ def run_stack(
     deadline: Deadline,
     *,
     combiner: str = "auto",
-    size: int = 12,
+    size: int = MOST_MEMBERS,
     workers: int | None = None,
     device: str = "auto",
     on_event: OnEvent = silent,
@@ -161,16 +166,33 @@ def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None,
         Save a first ensemble early, so that there is one to load while the search goes on.
     """
     budget_s = deadline.left()
+    n_workers = workers or default_workers()
+
+    def reserve(prospects: Sequence[Prospect]) -> float:
+        """Seconds for the contest and for fitting the likely members on all rows."""
+        contest_s = max(CONTEST_SHARE * budget_s, CONTEST_S)
+        return min(contest_s + refit_s(prospects, len(study.plan.folds), n_workers), MOST_RESERVED * budget_s)
+
     with working(study, workers, device) as pool:
         if anytime:
-            with suppress(Unfinished):  # on a slow start nothing has finished yet: the main search follows anyway
-                _drive(study, pool, deadline.within(max(FIRST_SHARE * budget_s, FIRST_S)), silent)
-                if study.folder.candidate_ids():
-                    stacking.stack(study, pool, deadline.within(STACK_SHARE * budget_s), combiner=combiner, arms=False)
-        _drive(study, pool, deadline.within(deadline.left() - STACK_SHARE * budget_s), silent)
+            _first_ensemble(study, pool, deadline, combiner)
+        _drive(study, pool, deadline, silent, reserve=reserve)
         if not study.folder.candidate_ids():
             raise Unfinished(f"the budget of {budget_s:.0f} s ended before a single candidate did: give a larger one")
         stacking.stack(study, pool, deadline, combiner=combiner, arms=False)
+
+
+def _first_ensemble(study: Study, pool: Pool, deadline: Deadline, combiner: str) -> None:
+    """Save a first ensemble as soon as a few quick families allow; on a slow start in twice the time, and so on."""
+    asked = study.pipeline.families or FIRST_FAMILIES
+    families = [family for family in FIRST_FAMILIES if family in asked] or list(asked)
+    slice_s = max(FIRST_SHARE * deadline.left(), FIRST_S)
+    while not (study.folder.path / "ensemble").exists() and slice_s < deadline.left():
+        with suppress(Unfinished):  # nothing has finished yet, or nothing could be refitted
+            _drive(study, pool, deadline.within(FIRST_SEARCH * slice_s), silent, families=families)
+            if study.folder.candidate_ids():
+                stacking.stack(study, pool, deadline.within((1 - FIRST_SEARCH) * slice_s), combiner=combiner, arms=False)
+        slice_s *= 2
 
 
 @contextmanager
@@ -246,7 +268,16 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         raise BadInput(f"{path}: the name must end in .csv or .parquet")
 
 
-def _drive(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent, n_trials: int | None = None) -> Summary:
+def _drive(
+    study: Study,
+    pool: Pool,
+    deadline: Deadline,
+    on_event: OnEvent,
+    n_trials: int | None = None,
+    *,
+    families: Sequence[str] | None = None,
+    reserve: Reserve | None = None,
+) -> Summary:
     """Hand a study to the search driver."""
     return drive(
         study.folder,
@@ -254,13 +285,14 @@ def _drive(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent, n_tr
         study.task,
         study.plan_spec,
         load_space(study.pipeline.space),
-        study.pipeline.families,
+        study.pipeline.families if families is None else families,
         deadline=deadline,
         n_trials=n_trials,
         trials=study.pipeline.trials or None,
         transforms=study.transforms,
         metric=study.pipeline.score_name,
         pool=pool,
+        reserve=reserve,
         on_event=on_event,
     )
 

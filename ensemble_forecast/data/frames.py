@@ -119,13 +119,13 @@ def settle(frame: pd.DataFrame, columns: Columns, panel: Panel) -> Columns:
 def to_frame(panel: Panel, target: str = "y") -> pd.DataFrame:
     """Write a panel as a long frame: unique_id, ds, target, past, known and static covariates."""
     size_S = np.diff(panel.offsets)
-    stamps = [panel.stamps(i, 0, int(size)) for i, size in enumerate(size_S)]
+    series = np.repeat(np.arange(panel.n_series), size_S)
     frame = {
-        "unique_id": np.repeat(np.array(panel.ids, dtype=object), size_S),
-        "ds": np.concatenate(stamps) if stamps else np.empty(0, dtype="datetime64[s]"),
+        "unique_id": np.array(panel.ids, dtype=object)[series],
+        "ds": panel.stamps_at(series, np.arange(len(series)) - panel.offsets[series]),
         target: panel.y,
     }
-    static = np.repeat(panel.static, size_S, axis=0)
+    static = panel.static[series]
     for names, block in ((panel.past_names, panel.past), (panel.known_names, panel.known), (panel.static_names, static)):
         frame |= {name: block[:, j] for j, name in enumerate(names)}
     return pd.DataFrame(frame)

@@ -94,6 +94,16 @@ class Panel:
         calendar = pd.date_range(self.start_S[index], periods=first + count, freq=self.freq)
         return calendar[first:]
 
+    def stamps_at(self, series_N: np.ndarray, step_N: np.ndarray) -> np.ndarray:
+        """Stamp of each (series, step) pair, datetime64 (N,); steps may lie beyond the data. Series that begin together share a calendar."""
+        assert (step_N >= 0).all()
+        starts, group_N = np.unique(self.start_S[series_N], return_inverse=True)
+        size_G = np.zeros(len(starts), dtype=np.int64)
+        np.maximum.at(size_G, group_N, step_N + 1)
+        calendars = [pd.date_range(start, periods=size, freq=self.freq).to_numpy() for start, size in zip(starts, size_G.tolist(), strict=True)]
+        first_G = np.cumsum(size_G) - size_G
+        return np.concatenate([np.empty(0, dtype="datetime64[ns]"), *calendars])[first_G[group_N] + step_N]
+
     @cached_property
     def y_filled(self) -> np.ndarray:
         """Target with missing steps carried forward from the last observed one: reads nothing later than the step itself."""

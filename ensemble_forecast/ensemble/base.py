@@ -10,12 +10,12 @@ are renormalised; where no member with a weight serves, the forecast is NaN.
 """
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
 
-from ensemble_forecast.data.task import Task
+from ensemble_forecast.data.task import KINDS, Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.forecasts import PROBABILITY_FLOOR, normalise
 from ensemble_forecast.learners.base import check_fitted
@@ -37,26 +37,65 @@ class Rows:
     step
         int64 (N,): step of the origin within its series.
     scale
-        float64 (N,), above zero: divides errors of quantiles. Combiners read it in `fit` only; in a forecast it is NaN.
+        float64 (N,), above zero: mean seasonal-naive error of the series up to the origin; divides errors of quantiles.
+    traits_NF
+        float64 (N, F) without NaN: `traits.traits_at`; F = 0 where nobody asked for them (`Needs.traits`).
     """
 
     series: np.ndarray
     window: np.ndarray
     step: np.ndarray
     scale: np.ndarray
+    traits_NF: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __post_init__(self) -> None:
+        if not self.traits_NF.size:
+            object.__setattr__(self, "traits_NF", np.empty((len(self.step), 0)))
 
     def __len__(self) -> int:
         return len(self.step)
 
-    def take(self, index: np.ndarray) -> "Rows":
-        """Select rows by position or by mask."""
-        return Rows(self.series[index], self.window[index], self.step[index], self.scale[index])
+    def take(self, index: np.ndarray | slice) -> "Rows":
+        """Select rows by position, slice or mask."""
+        return Rows(self.series[index], self.window[index], self.step[index], self.scale[index], self.traits_NF[index])
 
     @classmethod
     def ahead(cls, step: np.ndarray) -> Self:
-        """Rows of forecasts into the unknown: series and window are -1, the scale is NaN."""
+        """Rows of forecasts of which nothing is known but the step: series and window are -1, the scale is NaN, and there are no traits."""
         unknown = np.full(len(step), -1)
         return cls(unknown, unknown, step, np.full(len(step), np.nan))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a combiner must have to be worth a place in the contest; with less, its `fit` learns what it can.
+
+    Parameters
+    ----------
+    series, cells
+        Least series, and least scored (row, step) pairs.
+    kinds
+        Kinds of task.
+    traits
+        Whether it reads `Rows.traits_NF`.
+    """
+
+    series: int = 1
+    cells: int = 1
+    kinds: tuple[str, ...] = KINDS
+    traits: bool = False
+
+    def lacking(self, truth_NH: np.ndarray, rows: Rows, task: Task) -> str:
+        """Say what is missing; empty where nothing is."""
+        known_NH = np.isfinite(truth_NH)
+        n_series, n_cells = len(np.unique(rows.series[known_NH.any(axis=1)])), int(known_NH.sum())
+        if task.kind not in self.kinds:
+            return f"it combines {' and '.join(self.kinds)}, not {task.kind}"
+        if n_series < self.series:
+            return f"it needs {self.series} series to learn from; there are {n_series}"
+        if n_cells < self.cells:
+            return f"it needs {self.cells} scored steps to learn from; there are {n_cells}"
+        return ""
 
 
 @dataclass(kw_only=True)
@@ -68,6 +107,7 @@ class Combiner(abc.ABC):
     """
 
     family: ClassVar[str]
+    needs: ClassVar[Needs] = Needs()
 
     @abc.abstractmethod
     def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
@@ -76,12 +116,12 @@ class Combiner(abc.ABC):
         Parameters
         ----------
         forecasts_NHQM
-            Out-of-fold forecasts of M members, in the target's unit (kind ``direction``: probabilities of down and up); NaN where a member
-            does not serve.
+            Out-of-fold forecasts of M members, of either float type, in the target's unit (kind ``direction``: probabilities of down and up);
+            NaN where a member does not serve.
         truth_NH
             ``data.origins.outcome``; NaN where unknown.
         rows
-            Series, window, step and scale of each row.
+            Series, window, step, scale and traits of each row.
         task
             Quantile levels, kind and seed.
         deadline
@@ -127,7 +167,14 @@ def weights_of(combiner: Combiner) -> np.ndarray:
 
 def served(forecasts_NHQM: np.ndarray) -> np.ndarray:
     """Which members forecast each row completely: bool (N, M)."""
-    return np.isfinite(forecasts_NHQM).all(axis=(1, 2))
+    n_rows, *sizes = forecasts_NHQM.shape
+    served_NM = np.ones((n_rows, sizes[-1]), dtype=bool)
+    block = max(1, BLOCK_VALUES // max(1, int(np.prod(sizes))))
+    for first in range(0, n_rows, block):
+        finite = np.isfinite(forecasts_NHQM[first : first + block])
+        if not finite.all():  # the usual case is told in a tenth of the time
+            served_NM[first : first + block] = finite.all(axis=(1, 2))
+    return served_NM
 
 
 def opened(forecasts: np.ndarray, kind: str, axis: int = -2) -> np.ndarray:

@@ -29,6 +29,8 @@ class Cells:
         Zero for quantiles; for direction the label, 0 or 1.
     cluster_C
         Independent group of each cell, from 0.
+    row_C, step_C
+        Row and horizon step of each cell, rows in increasing order.
     quantiles, kind
         As in the task.
     """
@@ -36,6 +38,8 @@ class Cells:
     values_CQM: np.ndarray
     truth_C: np.ndarray
     cluster_C: np.ndarray
+    row_C: np.ndarray
+    step_C: np.ndarray
     quantiles: tuple[float, ...]
     kind: str
 
@@ -46,7 +50,7 @@ class Cells:
 
     def take(self, mask: np.ndarray) -> "Cells":
         """Select cells by position or by mask."""
-        return Cells(self.values_CQM[mask], self.truth_C[mask], self.cluster_C[mask], self.quantiles, self.kind)
+        return Cells(self.values_CQM[mask], self.truth_C[mask], self.cluster_C[mask], self.row_C[mask], self.step_C[mask], self.quantiles, self.kind)
 
     def losses(self, combined_CQ: np.ndarray) -> np.ndarray:
         """Loss of each cell under a combined forecast on the same scale, (C,): `metrics.cell_loss`."""
@@ -65,24 +69,33 @@ class Cells:
         return np.array([self.losses(self.values_CQM[..., member]).mean() for member in range(self.n_members)])
 
 
-def sample(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, max_values: int = MAX_VALUES) -> Cells:
-    """Draw the scored cells that at least one member serves, all of them where there are few.
+def sample(
+    forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, max_values: int = MAX_VALUES, members: np.ndarray | None = None
+) -> Cells:
+    """Draw the scored cells that at least one member serves, all of them where there are few; of all members, or those at some positions.
 
     Where a member does not serve, the median of those that do stands in for it: it neither gains nor loses by its absence.
     """
-    served_NM = served(forecasts_NHQM)
-    row_C, step_C = np.nonzero(np.isfinite(truth_NH) & served_NM.any(axis=1, keepdims=True))
-    limit = max(1, max_values // (1 if task.kind == "direction" else task.n_outputs))
-    if len(row_C) > limit:
-        drawn = np.sort(generator(task.seed, "cells").choice(len(row_C), limit, replace=False))
-        row_C, step_C = row_C[drawn], step_C[drawn]
-    values_CQM = opened(forecasts_NHQM[row_C, step_C].astype(float), task.kind)
+    served_NM = served(forecasts_NHQM) if members is None else served(forecasts_NHQM)[:, members]
+    row_C, step_C = draw(np.isfinite(truth_NH) & served_NM.any(axis=1, keepdims=True), task, max_values)
+    values_CQM = forecasts_NHQM[row_C, step_C]
+    values_CQM = opened((values_CQM if members is None else values_CQM[..., members]).astype(float), task.kind)
     truth_C = truth_NH[row_C, step_C]
     if task.kind == "quantiles":
         values_CQM = (values_CQM - truth_C[:, None, None]) / rows.scale[row_C, None, None]
         truth_C = np.zeros(len(row_C))
     values_CQM = np.clip(_without_gaps(values_CQM, served_NM[row_C]), -FARTHEST, FARTHEST)
-    return Cells(values_CQM, truth_C, clusters(rows, task.horizon)[row_C], task.quantiles, task.kind)
+    return Cells(values_CQM, truth_C, clusters(rows, task.horizon)[row_C], row_C, step_C, task.quantiles, task.kind)
+
+
+def draw(scored_NH: np.ndarray, task: Task, max_values: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose scored cells, all of them where there are few: rows and steps, two int64 (C,), in the order of the rows."""
+    row_C, step_C = np.nonzero(scored_NH)
+    limit = max(1, max_values // (1 if task.kind == "direction" else task.n_outputs))
+    if len(row_C) <= limit:
+        return row_C, step_C
+    drawn = np.sort(generator(task.seed, "cells").choice(len(row_C), limit, replace=False))
+    return row_C[drawn], step_C[drawn]
 
 
 def _without_gaps(values_CQM: np.ndarray, served_CM: np.ndarray) -> np.ndarray:

@@ -7,14 +7,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.origins import Origins, truth
 from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.ragged import accumulate
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.ensemble.adaptive import REPLAY, Replay, adapt
 from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
 from ensemble_forecast.ensemble.calibration import Calibration
+from ensemble_forecast.ensemble.traits import traits_at
+from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Learner
+from ensemble_forecast.windows import FEW_SERIES
 
 MEMBER = "member."  # prefix of the members' names among the saved parts
 REACH_UP, REACH_DOWN = 1.5, 1.0  # ranges of the history beyond its extremes where a forecast is clipped
@@ -24,7 +29,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """A fitted ensemble. Series it was fitted on and series it never saw are treated alike.
+    """A fitted ensemble. Series that it never saw are treated alike; those it was fitted on may have weights of their own in the combiner.
 
     Parameters
     ----------
@@ -38,6 +43,10 @@ class Ensemble:
         Fitted.
     fallback
         Fitted naive for origins that no member serves: the seasonal one, or for kind ``direction`` the base rate.
+    ids
+        Names of the series that the combiner learnt from, in the order of its series index; empty: it knows none.
+    until
+        Last stamp that the members saw of each of these series, as ISO text.
     """
 
     task: Task
@@ -45,17 +54,22 @@ class Ensemble:
     combiner: Combiner
     calibration: Calibration
     fallback: Learner
+    ids: tuple[str, ...] = ()
+    until: tuple[str, ...] = ()
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Forecast from each origin, reading nothing later than it.
+
+        Where there are few series, the quantiles of those that went on after the fit follow the errors made since (`adaptive`).
 
         Returns
         -------
         float64 (N, H, Q), coherent, in the target's unit; NaN only where even the naive cannot serve. Origins left to the naive are
         counted in the log.
         """
-        forecasts_NHQM = self._ask(panel, origins, deadline)
-        combined_NHQ = self.calibration.apply(self.combiner.combine(forecasts_NHQM, Rows.ahead(origins.step)))
+        combined_NHQ = self._calibrated(panel, origins, deadline)
+        if self.task.kind == "quantiles" and panel.n_series < FEW_SERIES:
+            self._adapt(combined_NHQ, panel, origins, deadline)
         unserved_N = np.isnan(combined_NHQ[:, 0, 0])
         if unserved_N.any():
             combined_NHQ[unserved_N] = self.fallback.predict(panel, origins.take(unserved_N), deadline)
@@ -68,13 +82,47 @@ class Ensemble:
     def parts(self) -> dict[str, object]:
         """Name everything that `persist.save` has to write; `from_parts` is the way back."""
         members = {MEMBER + name: member for name, member in self.members.items()}
-        return {"task": self.task, "combiner": self.combiner, "calibration": self.calibration, "fallback": self.fallback, **members}
+        rest = {"task": self.task, "combiner": self.combiner, "calibration": self.calibration, "fallback": self.fallback}
+        return {**rest, "ids": list(self.ids), "until": list(self.until), **members}
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Self:
         """Build an ensemble from what `persist.load` read."""
         members = {name.removeprefix(MEMBER): part for name, part in parts.items() if name.startswith(MEMBER)}
-        return cls(members=members, **{name: parts[name] for name in ("task", "combiner", "calibration", "fallback")})
+        rest = {name: parts[name] for name in ("task", "combiner", "calibration", "fallback")}
+        ids, until = tuple(parts.get("ids", ())), tuple(parts.get("until", ()))  # an older artefact names no series
+        return cls(members=members, ids=ids, until=until, **rest)
+
+    def _calibrated(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
+        """Combine and calibrate what the members forecast: NHQ."""
+        forecasts_NHQM = self._ask(panel, origins, deadline)
+        return self.calibration.apply(self.combiner.combine(forecasts_NHQM, self._rows(panel, origins)))
+
+    def _adapt(self, combined_NHQ: np.ndarray, panel: Panel, origins: Origins, deadline: Deadline) -> None:
+        """Let forecasts from origins after the fit follow the errors of those between: changes its first argument."""
+        until = dict(zip(self.ids, self.until, strict=False))
+        for index in np.unique(origins.series):
+            if panel.ids[index] not in until:
+                continue
+            stamps = panel.stamps(index, 0, int(panel.lengths_S[index])).to_numpy()
+            fitted = int(np.searchsorted(stamps, np.datetime64(until[panel.ids[index]]), side="right")) - 1
+            asked = np.flatnonzero((origins.series == index) & (origins.step > fitted))
+            step_N = origins.step[asked]
+            if fitted < 0 or not len(asked):
+                continue
+            step_P = np.arange(max(fitted, step_N.min() - REPLAY), step_N.max())
+            past = Origins(np.full(len(step_P), index), step_P)
+            replay = Replay(past.step, self._calibrated(panel, past, deadline), truth(panel, past, self.task.horizon))
+            combined_NHQ[asked] = adapt(combined_NHQ[asked], step_N, replay, self.task.quantiles)
+
+    def _rows(self, panel: Panel, origins: Origins) -> Rows:
+        """Tell the combiner about each origin; a series is known by its name alone, whatever its values are now."""
+        place = {id: index for index, id in enumerate(self.ids)}
+        series_S = np.array([place.get(id, -1) for id in panel.ids], dtype=np.int64)
+        season = self.task.season_length
+        traits = {"traits_NF": traits_at(panel, origins, season)} if self.combiner.needs.traits else {}
+        window_N = np.full(len(origins), -1)
+        return Rows(series_S[origins.series], window_N, origins.step, scale_at(panel, origins, season), **traits)
 
     def _ask(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Collect the forecasts of the members that have a weight; the others' places hold zeros, which nothing reads."""
@@ -92,15 +140,8 @@ def plausible(panel: Panel, origins: Origins) -> tuple[np.ndarray, np.ndarray]:
     One range below the minimum, but not below zero where the history never was, and one and a half above the maximum. A history without any
     variation has its own level for a range; one without any value has no bounds.
     """
-    low_N, high_N = np.full(len(origins), np.nan), np.full(len(origins), np.nan)
-    order = np.argsort(origins.series, kind="stable")
-    starts = np.flatnonzero(np.diff(origins.series[order], prepend=-1))
-    for mine in np.split(order, starts[1:]) if len(order) else []:
-        series = origins.series[mine[0]]
-        until = origins.step[mine]
-        values = panel.y[panel.offsets[series] : panel.offsets[series] + until.max() + 1]
-        low_N[mine] = np.fmin.accumulate(values)[until]
-        high_N[mine] = np.fmax.accumulate(values)[until]
+    row_N = origins.rows(panel)
+    low_N, high_N = accumulate(np.fmin, panel.y, panel.offsets)[row_N], accumulate(np.fmax, panel.y, panel.offsets)[row_N]
     range_N = np.where(high_N > low_N, high_N - low_N, np.abs(high_N))
     floor_N = low_N - REACH_DOWN * range_N
     floor_N = np.where(low_N >= 0, np.maximum(floor_N, 0.0), floor_N)

@@ -1,5 +1,8 @@
 """Which candidates are worth combining: not much worse than the best, no copies of each other, not too many.
 
+Near-copies are merged into one arm by keeping the better of them: their mean would hardly differ from it, would cost one more refit, and two
+arms would give one opinion two votes in every average.
+
 Pruning is what makes equal and shrunken weights safe: on M4 hourly, with candidates at twice the best loss in it, the simple average was about
 50 % worse; after pruning it came within 3 % of learnt weights.
 """
@@ -31,7 +34,7 @@ def survivors(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task
     """
     served_M = served(forecasts_NHQM).sum(axis=0)
     willing = np.flatnonzero((served_M > 0) & (served_M >= LEAST_SERVED * served_M.max()))
-    cells = sample(forecasts_NHQM[..., willing], truth_NH, rows, task)
+    cells = sample(forecasts_NHQM, truth_NH, rows, task, members=willing)
     if not len(cells.truth_C):
         return willing[:0]
     losses_M = cells.member_losses()

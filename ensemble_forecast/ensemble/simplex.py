@@ -12,6 +12,7 @@ from ensemble_forecast.ensemble.cells import Cells, sample
 
 ENOUGH_CLUSTERS = 100  # beyond, shrinkage stays at its least
 LEAST, MOST = 0.25, 0.75  # bounds of the shrinkage: measured as a plateau on panels, and as the need of seven series
+STEPS = 120
 DECAY = 0.75  # of the step length: within 0.06 % of the linear programme's loss after 120 steps with up to 25 members
 ONE_WINDOW = 0.5  # least shrinkage where all rows come from one window
 
@@ -34,13 +35,17 @@ class Simplex(WeightedCombiner):
 
     family: ClassVar[str] = "simplex"
     shrink: float | None = None
-    steps: int = 120
+    steps: int = STEPS
 
     def learn(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:
         """Descend from equal weights."""
-        weights_M = descend(sample(forecasts_NHQM, truth_NH, rows, task), self.steps, deadline)
         self.shrink_ = shrinkage(rows, task.horizon) if self.shrink is None else self.shrink
-        return (1 - self.shrink_) * weights_M + self.shrink_ / len(weights_M)
+        return simplex_weights(sample(forecasts_NHQM, truth_NH, rows, task), self.shrink_, deadline, self.steps)
+
+
+def simplex_weights(cells: Cells, shrink: float, deadline: Deadline, steps: int = STEPS) -> np.ndarray:
+    """Minimise the mean loss over the simplex and shrink the weights (M,) to equal ones."""
+    return (1 - shrink) * descend(cells, steps, deadline) + shrink / cells.n_members
 
 
 def shrinkage(rows: Rows, horizon: int) -> float:

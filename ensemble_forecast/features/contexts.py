@@ -1,10 +1,14 @@
 """Windows of history before each origin, and the scale of a series at an origin. Everything here looks backwards only."""
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.ragged import accumulate
 
+_SCALES: WeakKeyDictionary[Panel, dict[int, np.ndarray]] = WeakKeyDictionary()  # a worker's trials all ask for the same ones
 MIN_STEPS = 3  # of history up to and including an origin: fewer give neither a scale nor a shape, and no learner serves them
 
 
@@ -34,11 +38,19 @@ def scale_at(panel: Panel, origins: Origins, season: int) -> np.ndarray:
     The denominator of MASE and SQL (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001). A series too short for its season
     uses lag 1; one without any change uses a thousandth of its mean level, or 1.
     """
-    scale_N = np.full(len(origins), np.nan)
+    known = _SCALES.setdefault(panel, {})
+    if season not in known:
+        known[season] = _running_scale(panel, season)
+    return known[season][origins.rows(panel)]
+
+
+def _running_scale(panel: Panel, season: int) -> np.ndarray:
+    """Scale of each series over its steps up to each row."""
+    scale = np.full(len(panel.y), np.nan)
     for lag in dict.fromkeys((season, 1)):
-        scale_N = np.where(scale_N > 0, scale_N, _mean_until(_absolute_difference(panel, lag), panel, origins))
-    level_N = 1e-3 * _mean_until(np.abs(panel.y), panel, origins)
-    return np.where(scale_N > 0, scale_N, np.where(level_N > 0, level_N, 1.0))
+        scale = np.where(scale > 0, scale, _running_mean(_absolute_difference(panel, lag), panel))
+    level = 1e-3 * _running_mean(np.abs(panel.y), panel)
+    return np.where(scale > 0, scale, np.where(level > 0, level, 1.0))
 
 
 def _absolute_difference(panel: Panel, lag: int) -> np.ndarray:
@@ -49,16 +61,9 @@ def _absolute_difference(panel: Panel, lag: int) -> np.ndarray:
     return np.where(step < lag, np.nan, difference)
 
 
-def _mean_until(values: np.ndarray, panel: Panel, origins: Origins) -> np.ndarray:
-    """Mean of the finite values of a series up to each origin; NaN where there is none.
-
-    Running sums restart at every series: a sum over all rows would let one series' values change the rounding of another's.
-    """
+def _running_mean(values: np.ndarray, panel: Panel) -> np.ndarray:
+    """Mean of the finite values of a series up to each row; NaN where there is none."""
     finite = np.isfinite(values)
-    total, count = np.empty(len(values)), np.cumsum(finite)
-    for begin, end in zip(panel.offsets[:-1], panel.offsets[1:], strict=True):
-        total[begin:end] = np.cumsum(np.where(finite[begin:end], values[begin:end], 0.0))
-    count = np.concatenate([[0], count])
-    row = origins.rows(panel)
-    n = count[row + 1] - count[panel.offsets[origins.series]]
-    return np.where(n > 0, total[row] / np.maximum(n, 1), np.nan)
+    total = accumulate(np.add, np.where(finite, values, 0.0), panel.offsets)
+    count = accumulate(np.add, finite.astype(np.int64), panel.offsets)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -40,8 +40,4 @@ def stamps_at(panel: Panel, series_R: np.ndarray, step_R: np.ndarray) -> np.ndar
     months = round(seconds / (YEAR_S / 12))
     if seconds > 27 * DAY_S:
         return (start_R.astype("datetime64[M]") + (step_R * months).astype("timedelta64[M]")).astype("datetime64[s]")
-    stamp_R = np.empty(len(step_R), dtype="datetime64[s]")
-    for index in np.unique(series_R):  # business days and their like
-        own = series_R == index
-        stamp_R[own] = panel.stamps(int(index), 0, int(step_R[own].max()) + 1).to_numpy()[step_R[own]]
-    return stamp_R
+    return panel.stamps_at(series_R, step_R).astype("datetime64[s]")  # business days and their like

@@ -10,7 +10,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort
-from ensemble_forecast.learners.base import Learner, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, recipe_for_refit
 from ensemble_forecast.seeds import derive, generator
 from ensemble_forecast.windows import Roles
 
@@ -58,3 +58,7 @@ class Bagged(Wrapper):
         check_fitted(self)
         total_NHQ = sum(member.predict(panel, origins, deadline) for member in self.members_)
         return np.asarray(total_NHQ) / len(self.members_)
+
+    def work(self, size: Size, task: Task) -> float:
+        """Count every copy; see `Learner.work`."""
+        return self.copies * self.member.work(size, task)

@@ -25,6 +25,29 @@ from ensemble_forecast.windows import Roles
 
 Config = dict[str, Any]  # {"family": registered name, "params": {field: value}}
 FAMILY_TABLES = ("learners", "nets", "wrappers")
+USUAL_ROWS = 50_000  # (origin, step) rows that a learner which says nothing is taken to train on, at most
+USUAL_ROW_S = 4e-5  # seconds a row costs it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much there is to learn and to forecast in one fold: all that the cost of a fit depends on, besides the learner's own fields.
+
+    Parameters
+    ----------
+    n_series, n_fit, n_scored
+        Series, origins to fit on, origins to forecast.
+    length
+        Median steps of a series.
+    n_past
+        Past covariates.
+    """
+
+    n_series: int
+    n_fit: int
+    n_scored: int
+    length: int
+    n_past: int = 0
 
 
 @dataclass(kw_only=True)
@@ -75,6 +98,14 @@ class Learner(abc.ABC):
         NotFitted
             When `fit` was not called before.
         """
+
+    def work(self, size: Size, task: Task) -> float:
+        """Estimate the seconds that one fit and one forecast take on a plain core: a pure function of the fields and the sizes.
+
+        The search measures how many real seconds one of these is, family by family, so what matters is the ratio of two configurations of one
+        family. A learner that says nothing is taken to cost the same whatever its fields.
+        """
+        return USUAL_ROW_S * min(size.n_fit * task.horizon, USUAL_ROWS)
 
 
 def read_off(read: Callable[[Any], Any]) -> Any:

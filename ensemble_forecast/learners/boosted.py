@@ -10,7 +10,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.learners.base import Learner, check_fitted, read_off, recipe_for_refit
+from ensemble_forecast.learners.base import Learner, Size, check_fitted, read_off, recipe_for_refit
 from ensemble_forecast.metrics import median_of
 from ensemble_forecast.seeds import generator
 from ensemble_forecast.windows import MANY_SERIES, Roles
@@ -70,6 +70,14 @@ class Boosted(Learner):
         for stage in self.stages_[:-1]:
             origins = replace(origins, base_NH=self._point(stage, panel, origins, deadline))
         return self.stages_[-1].predict(panel, origins, deadline)
+
+    def work(self, size: Size, task: Task) -> float:
+        """Count every fit of every stage, and the forecasts that the next stage corrects; see `Learner.work`."""
+        total = self.stages[-1].work(size, task)
+        for stage in self.stages[:-1]:
+            every_origin = replace(size, n_scored=size.n_fit + size.n_scored)
+            total += stage.work(every_origin, task) + (PARTS * stage.work(size, task) if stage.learns_from_origins else 0.0)
+        return total
 
     def _point(self, stage: Learner, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         return median_of(stage.predict(panel, origins, deadline), tuple(self.quantiles_))

@@ -8,13 +8,15 @@ import numpy as np
 
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.ragged import accumulate
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.learners.base import Learner, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, recipe_for_refit
 from ensemble_forecast.windows import Roles
 
 FLOOR_SHARE = 0.01  # of the mean size so far: what a zero counts as under the logarithm (keeps log models sane on small values)
+STEP_S = 1e-7  # seconds to transform a step, in fit and in predict, on a plain core
 LARGEST_EXPONENT = 80.0  # exp stays finite
 
 Map = Callable[[np.ndarray, float], np.ndarray]
@@ -26,11 +28,9 @@ TRANSFORMS: dict[str, tuple[Map, Map]] = {  # name: (apply, invert), both of (va
 
 def running_floor(panel: Panel) -> np.ndarray:
     """Smallest value the logarithm accepts at each row: a share of the series' mean absolute value up to that row."""
-    floor = np.empty(len(panel.y))
-    for begin, end in zip(panel.offsets[:-1], panel.offsets[1:], strict=True):
-        size = np.abs(panel.y_filled[begin:end])
-        floor[begin:end] = FLOOR_SHARE * np.cumsum(size) / np.arange(1, end - begin + 1)
-    return np.maximum(floor, 1e-12)
+    total = accumulate(np.add, np.abs(panel.y_filled), panel.offsets)
+    count = np.arange(1, len(total) + 1) - np.repeat(panel.offsets[:-1], np.diff(panel.offsets))
+    return np.maximum(FLOOR_SHARE * total / count, 1e-12)
 
 
 @dataclass(kw_only=True)
@@ -68,6 +68,10 @@ class Transformed(Wrapper):
         check_fitted(self)
         forecast_NHQ = self.member_.predict(self._panel(panel), self._origins(origins), deadline)
         return forecast_NHQ if self.kind_ == "direction" else TRANSFORMS[self.transform][1](forecast_NHQ, self.scale_)
+
+    def work(self, size: Size, task: Task) -> float:
+        """Add the transform of every step to what the member does; see `Learner.work`."""
+        return self.member.work(size, task) + STEP_S * size.n_series * size.length
 
     def _panel(self, panel: Panel) -> Panel:
         floored = np.maximum(panel.y, running_floor(panel)) if self.transform == "log" else panel.y

@@ -108,19 +108,13 @@ def print_leaderboard(board: list[Record], metric: str, rows: int = 15) -> None:
 
 
 def print_contest(summary: Record) -> None:
-    """Print how the combiners did on the later windows, and who is in the ensemble."""
-    table = Table(title="Contest of combiners (later windows; the average wins ties)", title_justify="left", box=None)
+    """Print how the combiners did on windows that had not taught them, and who is in the ensemble."""
+    table = Table(title="Contest of combiners (each window judges what the others taught; the average wins ties)", title_justify="left", box=None)
     for name in ("combiner", "loss", "gain over average", "standard error", ""):
         table.add_column(name, justify="left" if name in ("combiner", "") else "right")
     for row in summary["contest"]:
-        note = "chosen" if row["combiner"] == summary["combiner"] else ""
-        table.add_row(
-            row["combiner"],
-            f"{row['loss']:.4f}",
-            f"{row['gain']:+.4f}",
-            "?" if row["standard_error"] is None else f"{row['standard_error']:.4f}",
-            note,
-        )
+        note = "chosen" if row["combiner"] == summary["combiner"] else row["reason"]
+        table.add_row(row["combiner"], _figure(row["loss"], ".4f"), _figure(row["gain"], "+.4f"), _figure(row["standard_error"], ".4f"), note)
     if summary["contest"]:
         out.print(table)
     members = Table(title="Members", title_justify="left", box=None)
@@ -198,3 +192,8 @@ def print_entries(entries: list[dict[str, str]], *, brief: bool = False) -> None
     for entry in entries:
         table.add_row(entry["name"], entry["summary"])
     out.print(table)
+
+
+def _figure(value: float | None, form: str) -> str:
+    """Write a number, or a dash for one that is not known."""
+    return "-" if value is None else format(value, form)

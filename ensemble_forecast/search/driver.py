@@ -13,22 +13,23 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.learners.base import Config
-from ensemble_forecast.registry import NETS
+from ensemble_forecast.registry import NETS, is_cheap
 from ensemble_forecast.search import allocation, pruning
-from ensemble_forecast.search.due import Due, Entry
+from ensemble_forecast.search.choice import Choice
+from ensemble_forecast.search.due import Due, Entry, Worth
 from ensemble_forecast.search.history import BUDGET_ENDED, History, blank_line
 from ensemble_forecast.search.journal import FamilyStudy, open_storage
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.protocol import Message
+from ensemble_forecast.search.reserve import Prospect
+from ensemble_forecast.search.schedule import Reserve, Schedule
 from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Params, Space, canonical, config_of
 from ensemble_forecast.store import Line, RunFolder, explaining_full_disk, now
 
-LIMIT_SHARE = 0.3  # of the search's time, for one trial: one slow configuration must not eat the budget
-SHORTEST_LIMIT_S = 10.0
-COMMIT_SHARE = 0.9  # of the time left, for training: what a deadline truncates still has to be scored and written
 GRACE_S = 5.0  # beyond its limit, before a trial that does not look at its deadline is killed
 TICK_S = 0.5
 REPEATS_AT_MOST = 3
+REDRAWS = 5  # draws in a row of a family that were too much work, before it is left alone
 
 Event = dict[str, Any]
 
@@ -55,8 +56,9 @@ class Job:
     params: Params
     number: int
     started: str
-    portfolio: bool
+    drawn: bool
     limit_s: float | None
+    expected_s: float
     retry_of: str | None
 
 
@@ -76,6 +78,7 @@ def search(
     device: str = "auto",
     metric: str = "sql",
     pool: Pool | None = None,
+    reserve: Reserve | None = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Summary:
     """Run or continue the search of a study.
@@ -92,9 +95,12 @@ def search(
         Transforms that the data allow (see `Space.under`).
     pool
         Workers to use and leave running; without it, ``n_workers`` are started and ended here.
+    reserve
+        Predicts, from what has finished and what runs, the seconds that are needed between the search's end and the deadline.
     on_event
-        Called on every start, end and tick with ``event``, ``left_s``, ``done``, ``best``, ``best_id``, ``best_family``, ``running`` (families), and
-        the ledger's ``line`` at an end.
+        Called on every start, end and tick, for a family left out ("skip") and for an entry of the portfolio that there was no time for
+        ("postpone"; both with ``family`` and ``reason``). Always told: ``event``, ``left_s``, ``done``, ``best``, ``best_id``, ``best_family``,
+        ``running`` (families); at an end the ledger's ``line``.
 
     Raises
     ------
@@ -106,7 +112,7 @@ def search(
         Passed on; what ran is written as stale and due again.
     """
     with run_folder.lock():
-        stated = partial(_Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric)
+        stated = partial(_Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric, reserve)
         if pool is not None:
             return stated(pool).run()
         with Pool(n_workers or default_workers(), run_folder, panel, task, plan_spec, metric=metric, device=device) as own:
@@ -128,20 +134,23 @@ class _Search:
         trials: Sequence[Config] | None,
         transforms: Sequence[str],
         metric: str,
+        reserve: Reserve | None,
         pool: Pool,
     ) -> None:
         self.run_folder, self.pool, self.deadline, self.on_event = run_folder, pool, deadline, on_event
         self.kind, self.transforms, self.metric = task.kind, transforms, metric
         self.n_trials, self.is_fixed = n_trials, trials is not None
-        self.limit_s = max(LIMIT_SHARE * deadline.left(), SHORTEST_LIMIT_S)
         self.history = History(run_folder)
+        self.schedule = Schedule(deadline, self.history.costs, reserve)
         self.new = 0
         self.opened: set[str] = set()
         self.opening: dict[str, str] = {}  # families by job
         self.exhausted: set[str] = set()
         self.repeats: Counter[str] = Counter()  # of each family: draws in a row that forecast what an earlier trial did
+        self.declined: Counter[str] = Counter()  # of each family: draws in a row that were too much work
         self.jobs: dict[str, Job] = {}
         self.space = space.under(transforms).only(families) if trials is None else _space_of(trials)
+        self.choice = Choice(self.history, self.schedule, self.space.families)
         with explaining_full_disk(run_folder.path):
             self._open_studies(run_folder, task)
         self.due = Due(self.history)
@@ -156,20 +165,21 @@ class _Search:
         """Keep the workers busy until the deadline, or until nothing is left."""
         nothing_left = False
         try:
-            while not self.deadline.passed():
+            while self._left() > 0:
                 for device in self.pool.idle():
                     self._start_one(device)
-                if not self.jobs and not self.opening:
+                if not self.jobs and not self.opening and not self.pool.running():  # an earlier search may have left a worker at work
                     nothing_left = True
                     break
-                for answer in self.pool.poll(min(TICK_S, self.deadline.left())):
+                for answer in self.pool.poll(min(TICK_S, self._left())):
                     self._settle(answer)
                 self._end_overdue()
                 self._emit("tick")
         finally:
             for id in list(self.jobs):
                 self.pool.kill(id)
-                self._cut_off(self.jobs.pop(id), BUDGET_ENDED if self.deadline.passed() else "interrupted")
+                self._cut_off(self.jobs.pop(id), BUDGET_ENDED if self._left() <= 0 else "interrupted")
+        self._tell_postponed()
         best = self.history.best()
         states = self.history.states()
         if best is None and self.history.lines:
@@ -202,7 +212,7 @@ class _Search:
         """Give an idle worker its next job, if there is one that suits it and is expected to end in time."""
         if self.n_trials is not None and self.history.n_ended() + len(self.jobs) >= self.n_trials:
             return
-        entry = self.due.take(lambda family: self._suits(family, device) and (self.is_fixed or self._fits(family)))
+        entry = self.due.take(self._worths(device))
         if entry is not None and entry.params is None:
             self._open(entry.family, device)
             return
@@ -211,12 +221,14 @@ class _Search:
             job = self._next_draw(device, started) if entry is None else self._enter(entry, started)
         if job is None:
             return
-        incumbent = None if job.portfolio else self.history.best(job.family)
+        incumbent = self.history.best(job.family) if job.drawn else None
+        prospects = self._prospects()
         self.jobs[job.id] = job
         self.pool.submit(
             {
                 "job": "trial", "id": job.id, "family": job.family, "params": job.params, "config": config_of(job.family, job.params),
                 "stop_above": pruning.bar(incumbent["windows"] if incumbent else None), "limit_s": job.limit_s, "retry_of": job.retry_of,
+                "most_work": None if self.is_fixed else self.schedule.most_work(job.family, prospects),
             },
             device,
         )  # fmt: skip
@@ -241,14 +253,22 @@ class _Search:
             self._emit("skip", family=family, reason=f"it does not forecast kind {self.kind!r}")
         else:
             self.opened.add(family)
-            self.due.add_portfolio(family, self.space.families.index(family), answer["portfolio"])
+            self.due.add_portfolio(family, self.space.families.index(family), answer["portfolio"], answer["works"])
 
     def _enter(self, entry: Entry, started: str) -> Job:
         """Begin a trial that is due."""
         assert entry.params is not None
         id = self._new_id(entry.family)
         number = self.studies[entry.family].enter(id, entry.params, started, entry.retry_of)
-        return self._job(id, entry.family, entry.params, number, started, True, entry.retry_of)
+        return self._job(id, entry.family, entry.params, number, started, retry_of=entry.retry_of, work=entry.work)
+
+    def _worths(self, device: str) -> Callable[[Entry], Worth | None]:
+        """Return what an entry is worth to an idle worker; a fixed list runs in its order, whatever it costs."""
+        if self.is_fixed:
+            return lambda entry: (-entry.place[0],) if self._suits(entry.family, device) else None
+        n_importing = sum(not is_cheap(family) for family in self.opening.values())
+        may_import = 2 * n_importing < len(self.pool.idle()) + len(self.pool.running())  # half of the workers, so that the others go on
+        return self.choice.worths(self.due, self._prospects(), lambda family: self._suits(family, device), may_import=may_import)
 
     def _next_draw(self, device: str, started: str) -> Job | None:
         """Ask the sampler of the family that promises most."""
@@ -258,21 +278,46 @@ class _Search:
         records = {family: self.history.record(family) for family in self.space.tables}
         if self.opening:  # others have not had their portfolio yet: only fill the time until they can
             open_ones = [family for family in open_ones if len(records[family].values) < 2 * allocation.TRIED_AT_LEAST]
+        prospects = self._prospects()
         for family in allocation.order(records, open_ones):
-            if not self._suits(family, device) or not self._fits(family):
+            if not self._suits(family, device) or self.declined[family] >= REDRAWS or not self.choice.may_draw(family, prospects):
                 continue
             seen = {*self.history.ended(), *(canonical(job.family, job.params) for job in self.jobs.values())}
             id = self._new_id(family)
             drawn = self.studies[family].draw(id, started, seen)
             if drawn is not None:
-                return self._job(id, family, drawn[1], drawn[0], started, False, None)
+                return self._job(id, family, drawn[1], drawn[0], started, drawn=True)
             self.exhausted.add(family)
         return None
 
-    def _job(self, id: str, family: str, params: Params, number: int, started: str, portfolio: bool, retry_of: str | None) -> Job:
-        left = self.deadline.left()
-        limit_s = None if math.isinf(left) else min(self.limit_s, COMMIT_SHARE * left)
-        return Job(id, family, params, number, started, portfolio, limit_s, retry_of)
+    def _job(
+        self,
+        id: str,
+        family: str,
+        params: Params,
+        number: int,
+        started: str,
+        *,
+        drawn: bool = False,
+        retry_of: str | None = None,
+        work: float | None = None,
+    ) -> Job:
+        expected_s = (self.history.record(family).cost_s or 0.0) if work is None else self.history.costs.seconds(family, work)
+        return Job(id, family, params, number, started, drawn, self.schedule.cut_s(self._prospects()), expected_s, retry_of)
+
+    def _prospects(self) -> list[Prospect]:
+        """Describe what may enter the ensemble."""
+        return self.choice.prospects((job.family, job.expected_s) for job in self.jobs.values())
+
+    def _left(self) -> float:
+        """Seconds left for trials."""
+        return self.schedule.left(self._prospects())
+
+    def _tell_postponed(self) -> None:
+        """Say which entries of the portfolio there was no time for."""
+        if not self.is_fixed and self.schedule.total_s < math.inf:
+            for entry in self.due.entries():
+                self._emit("postpone", family=entry.family, params=entry.params, reason=self.choice.why_not(entry))
 
     def _new_id(self, family: str) -> str:
         """Return an id that no trial of this run has had."""
@@ -284,11 +329,6 @@ class _Search:
         """With a GPU, nets run on it and nowhere else."""
         return not self.pool.has_gpu or device == "cuda" or family not in NETS
 
-    def _fits(self, family: str) -> bool:
-        """Whether a trial of the family is expected to end before the deadline."""
-        cost_s = self.history.record(family).cost_s
-        return cost_s is None or cost_s <= self.deadline.left()
-
     def _settle(self, answer: Message) -> None:
         """Write how a trial ended."""
         if answer["id"] in self.opening:
@@ -296,6 +336,9 @@ class _Search:
             return
         job = self.jobs.pop(answer["id"], None)
         if job is None:
+            return
+        if answer.get("state") == "declined":
+            self._drop(job)
             return
         if answer["event"] == "died":
             if job.id in self.run_folder.candidate_ids():
@@ -305,10 +348,23 @@ class _Search:
             answer = unknown | {"state": "failed", "reason": answer["reason"]}
         elif answer["state"] == "refused":
             answer = answer | {"state": "failed"}
-        if not job.portfolio and answer["state"] == "finished":
+        if job.drawn and answer["state"] == "finished":
+            self.declined[job.family] = 0
             self._count_repeat(job.family, answer["windows"])
+        self._learn_cost(job.family, answer)
         line = blank_line(**{"id": job.id, "family": job.family, "params": job.params, "metric": self.metric, "retry_of": job.retry_of} | answer)
         self._end(job, line)
+
+    def _drop(self, job: Job) -> None:
+        """Forget a trial that its worker found to be too much work for the time left; a draw makes room for another one."""
+        self.declined[job.family] += job.drawn
+        self.studies[job.family].tell(job.number, "stale", None)
+
+    def _learn_cost(self, family: str, answer: Message) -> None:
+        """Take in what a trial cost; of one that was cut short only if it took longer than expected all the same."""
+        work, seconds = answer.get("work", 0.0), answer.get("work_s", 0.0)
+        if answer["state"] in {"finished", "pruned"} and (not answer["truncated"] or seconds > self.history.costs.seconds(family, work)):
+            self.history.costs.add(family, work, seconds)
 
     def _count_repeat(self, family: str, windows: list[float | None]) -> None:
         """Give up drawing from a family whose holes have stopped to matter: its draws score what earlier trials did, to the last digit."""

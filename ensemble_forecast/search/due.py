@@ -1,26 +1,36 @@
-"""What has to run before the sampler is asked: the portfolios of cheap families, those of the others rank by rank, then what was cut off."""
+"""What has to run before the sampler is asked: the portfolios of all families, then what was cut off. What comes next is the caller's choice."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ensemble_forecast.registry import is_cheap
 from ensemble_forecast.search.history import History
 from ensemble_forecast.search.space import Params, canonical
+
+Worth = tuple[float, ...]  # compared as tuples: the larger, the sooner
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial that is due, or a family whose table is still to be opened (then without parameters)."""
+    """A trial that is due, or a family whose table is still to be opened (then without parameters).
 
-    place: tuple[float, int]  # turn, position of the family
+    Parameters
+    ----------
+    place
+        Rank in its list, and position of the family: decides between entries of equal worth.
+    work
+        As the learner estimates it, over all windows; None where nobody has asked it yet.
+    """
+
+    place: tuple[float, int]
     family: str
     params: Params | None
     retry_of: str | None = None
+    work: float | None = None
 
 
 class Due:
-    """A queue that only holds what has not ended yet.
+    """The trials that have to run and have not ended yet.
 
     Parameters
     ----------
@@ -36,51 +46,59 @@ class Due:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add_family(self, family: str, position: int) -> None:
-        """Let a family's table be opened when the first rank comes to it."""
-        self._insert([Entry((_turn(family, 0), position), family, None)])
+    def entries(self) -> list[Entry]:
+        """Return what is still due, lowest rank first."""
+        return list(self._entries)
 
-    def add_portfolio(self, family: str, position: int, portfolio: Iterable[Params]) -> None:
-        """Add the warm start of a family."""
-        self._add([((_turn(family, rank), position), family, params) for rank, params in enumerate(portfolio)])
+    def add_family(self, family: str, position: int) -> None:
+        """Let a family's table be opened when its turn comes."""
+        self._insert([Entry((0, position), family, None)])
+
+    def add_portfolio(self, family: str, position: int, portfolio: Sequence[Params], works: Sequence[float]) -> None:
+        """Add the warm start of a family, with the work of each entry."""
+        self._add([((rank, position), family, params, work) for rank, (params, work) in enumerate(zip(portfolio, works, strict=True))])
 
     def add_list(self, trials: Iterable[tuple[str, Params]]) -> None:
         """Add trials to run in the given order."""
-        self._add([((rank, 0), family, params) for rank, (family, params) in enumerate(trials)])
+        self._add([((rank, 0), family, params, None) for rank, (family, params) in enumerate(trials)])
 
     def add_cut_off(self, families: Iterable[str]) -> None:
         """Add the drawn trials of some families that were cut off: after all portfolios."""
-        self._add([((math.inf, 0), family, params) for family, params, _ in self._history.due() if family in families])
+        self._add([((math.inf, 0), family, params, None) for family, params, _ in self._history.due() if family in families])
 
-    def take(self, suits: Callable[[str], bool]) -> Entry | None:
-        """Take the first entry whose family suits."""
+    def take(self, worth: Callable[[Entry], Worth | None]) -> Entry | None:
+        """Take the entry that is worth most; None where none can start now.
+
+        Parameters
+        ----------
+        worth
+            None: it cannot start now.
+        """
+        best, most = None, None
         for entry in self._entries:
-            if suits(entry.family):
-                self._entries.remove(entry)
-                if entry.params is not None:
-                    self._taken.add(canonical(entry.family, entry.params))
-                return entry
-        return None
+            own = worth(entry)
+            if own is not None and (most is None or own > most):
+                best, most = entry, own
+        if best is not None:
+            self._entries.remove(best)
+            if best.params is not None:
+                self._taken.add(canonical(best.family, best.params))
+        return best
 
-    def _add(self, trials: list[tuple[tuple[float, int], str, Params]]) -> None:
+    def _add(self, trials: list[tuple[tuple[float, int], str, Params, float | None]]) -> None:
         """Insert trials that have not ended, do not run, do not stand here already, and were not cut off too often."""
         skip = {*self._history.ended(), *self._history.given_up(), *self._taken}
         again = {canonical(family, params): id for family, params, id in self._history.due()}
         known = {canonical(entry.family, entry.params): entry for entry in self._entries if entry.params is not None}
         fresh = []
-        for place, family, params in trials:
+        for place, family, params, work in trials:
             key = canonical(family, params)
             if key in known and known[key].place > place:  # cut off earlier, and part of the portfolio: it moves to its place there
                 self._entries.remove(known.pop(key))
             if key not in skip and key not in known:
-                known[key] = Entry(place, family, params, again.get(key))
+                known[key] = Entry(place, family, params, again.get(key), work)
                 fresh.append(known[key])
         self._insert(fresh)
 
     def _insert(self, entries: list[Entry]) -> None:
         self._entries = sorted([*self._entries, *entries], key=lambda entry: entry.place)
-
-
-def _turn(family: str, rank: int) -> float:
-    """When the entry of a rank is due: every cheap family's whole portfolio comes before the first entry of an expensive one."""
-    return rank / (rank + 1) if is_cheap(family) else 1.0 + rank

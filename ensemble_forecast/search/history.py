@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ensemble_forecast.search.allocation import Record
+from ensemble_forecast.search.costs import Costs
 from ensemble_forecast.search.space import Params, canonical
 from ensemble_forecast.store import LEDGER_FIELDS, Line, RunFolder
 
@@ -28,6 +29,11 @@ class History:
         for id in sorted(self._on_disk - known):  # committed, and the driver died before it could write the line
             report = run_folder.candidate(id).report
             self.add({name: report[name] for name in LEDGER_FIELDS})
+        self.costs = Costs()
+        for line in self.lines:
+            if line["state"] == "finished" and not line["truncated"]:
+                report = run_folder.candidate(line["id"]).report
+                self.costs.add(line["family"], report.get("work", 0.0), report.get("work_s", 0.0))  # a fixed list may hold candidates without
 
     def add(self, line: Line) -> None:
         """Write how a trial ended."""

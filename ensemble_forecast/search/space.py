@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ensemble_forecast import pipeline
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.errors import BadInput, MissingPackage
 from ensemble_forecast.learners.base import FAMILY_TABLES, Config, build
 from ensemble_forecast.registry import WRAPPERS, did_you_mean, families, find
 
@@ -320,5 +320,7 @@ def _check_table(table: FamilySpace, where: str) -> None:
             raise BadInput(f"{where} portfolio entry {rank}: transform must be one of {', '.join(TRANSFORMS)}; got {transform!r}")
         try:
             build(config_of(table.family, table.complete(entry)))
+        except MissingPackage:
+            raise
         except (BadInput, TypeError) as error:
             raise BadInput(f"{where} portfolio entry {rank}: {error}") from error

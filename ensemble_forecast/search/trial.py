@@ -1,6 +1,7 @@
 """One configuration through all folds: what a worker does with it."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort, TrialPruned
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import Config, build, describe, recipe_for_refit
+from ensemble_forecast.learners.base import Config, Size, build, describe, recipe_for_refit
 from ensemble_forecast.registry import find
 from ensemble_forecast.search import pruning
 from ensemble_forecast.windows import Fold, Plan, Roles, plan, roles_until
@@ -47,6 +48,15 @@ class Stages:
     def plan(self) -> Plan:
         """Folds and locked test origins."""
         return plan(self.panel, self.task, **self.plan_spec)
+
+    @cached_property
+    def size(self) -> Size:
+        """How much there is to learn and to forecast in the newest fold, the largest one."""
+        newest = self[len(self.plan.folds) - 1]
+        length = int(np.median(newest.train.lengths_S))
+        return Size(
+            n_series=self.panel.n_series, n_fit=len(newest.roles.fit), n_scored=len(newest.score), length=length, n_past=self.panel.past.shape[1]
+        )
 
     @cached_property
     def _built(self) -> dict[int, Stage]:
@@ -83,6 +93,8 @@ class Outcome:
     unserved: int = 0
     refit: Config = field(default_factory=dict)
     fit_origins: int = 0
+    work: float = 0.0  # of the windows that were fitted, as the learner estimates it
+    work_s: float = 0.0  # seconds that these took, without what all trials share
 
     @property
     def value(self) -> float:
@@ -110,12 +122,16 @@ def run_trial(config: Config, stages: Stages, metric: str, deadline: Deadline, s
         When the configuration is impossible.
     """
     n_folds = len(stages.plan.folds)
+    work = build(config).work(stages.size, stages.task)
     for window in range(n_folds):
         stage = stages[window]
+        begun = time.monotonic()
         learner = build(config).fit(stage.train, stage.roles, stages.task, deadline.within(deadline.left() / (n_folds - window)))
         outcome.refit, outcome.fit_origins = describe(recipe_for_refit(learner)), len(stage.roles.fit)
         outcome.truncated |= bool(getattr(learner, "truncated_", False))
         forecast_NHQ, unserved = _served(learner.predict(stage.context, stage.score, deadline), stage.fallback_NHQ)
+        outcome.work += work
+        outcome.work_s += time.monotonic() - begun
         outcome.forecasts.append(forecast_NHQ)
         outcome.unserved += unserved
         outcome.windows.append(_loss(stage, forecast_NHQ, metric, stages.task))

@@ -21,10 +21,11 @@ from ensemble_forecast import atomic
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import BadInput, TooShort, TrialPruned, Unfinished
+from ensemble_forecast.errors import BadInput, MissingPackage, TooShort, TrialPruned, Unfinished
+from ensemble_forecast.learners.base import Config, build
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.refit import refit
-from ensemble_forecast.search.space import parse_space
+from ensemble_forecast.search.space import config_of, parse_space
 from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
 from ensemble_forecast.store import LEDGER_FIELDS, RunFolder, now
 
@@ -81,6 +82,8 @@ class Worker:
             result = {"state": "pruned", "reason": str(error)}
         except TooShort as error:
             result = {"state": "failed", "reason": f"too short: {error}"}
+        except MissingPackage as error:
+            result = {"state": "failed", "reason": str(error)}
         except BadInput as error:
             result = {"state": "refused", "reason": str(error)}
         except Unfinished as error:  # the disk is full: no other trial would fare better
@@ -92,10 +95,13 @@ class Worker:
             atomic.write_text(trace, traceback.format_exc())
             result = {"state": "failed", "reason": f"{type(error).__name__}: {error} (traceback in {trace})"}
         measured = {"seconds": time.monotonic() - begun, "peak_mib": _peak_mib(), "started": started}
-        return {"event": "done", "id": job["id"], "windows": outcome.windows, "truncated": outcome.truncated, **measured, **result}
+        return {"event": "done", "id": job["id"], "windows": outcome.windows, "truncated": outcome.truncated, **_work(outcome), **measured, **result}
 
     def _trial(self, job: Message, outcome: Outcome, begun: float, started: str) -> dict[str, Any]:
-        """Run a configuration through all folds and commit what it forecast."""
+        """Run a configuration through all folds and commit what it forecast; decline where it is more work than there is time for."""
+        most_work = job.get("most_work")
+        if most_work is not None and (work := self._work_of(job["config"])) > most_work:
+            return {"state": "declined", "reason": f"its work is {work:.3g}, and there is time for {most_work:.3g}"}
         deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
         run_trial(job["config"], self.stages, self.metric, deadline, job["stop_above"], outcome)
         line = {
@@ -109,7 +115,7 @@ class Worker:
             "peak_mib": _peak_mib(),
             "started": started,
         }
-        report = {**line, "refit": outcome.refit, "fit_origins": outcome.fit_origins, "unserved": outcome.unserved}
+        report = {**line, "refit": outcome.refit, "fit_origins": outcome.fit_origins, "unserved": outcome.unserved, **_work(outcome)}
         self.run.commit(job["id"], job["config"], np.concatenate(outcome.forecasts), origins_table(self.stages.plan), report)
         return {"state": "finished", "value": outcome.value, "reason": None, "seconds": line["seconds"]}
 
@@ -118,7 +124,13 @@ class Worker:
         space = parse_space(job["source"], job["where"]).under(job["transforms"])
         space.check()
         family = job["family"]
-        return {"state": "finished", "reason": None, "kinds": space.kinds(family), "portfolio": space.portfolio(family)}
+        portfolio = space.portfolio(family)
+        works = [self._work_of(config_of(family, params)) for params in portfolio]
+        return {"state": "finished", "reason": None, "kinds": space.kinds(family), "portfolio": portfolio, "works": works}
+
+    def _work_of(self, config: Config) -> float:
+        """Work of a trial: one fit a window."""
+        return len(self.stages.plan.folds) * build(config).work(self.stages.size, self.stages.task)
 
     def _refit(self, job: Message) -> dict[str, Any]:
         """Fit a recipe on all rows and save it."""
@@ -148,6 +160,11 @@ def _listen(jobs: "queue.SimpleQueue[Message]") -> None:
         for message in inbox.feed(piece):
             jobs.put(message)
     os._exit(0)
+
+
+def _work(outcome: Outcome) -> dict[str, float]:
+    """Say what work was done and what it took: costs are predicted from it."""
+    return {"work": outcome.work, "work_s": outcome.work_s}
 
 
 def _peak_mib() -> float:

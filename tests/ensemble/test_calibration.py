@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+from mapie.regression import ConformalizedQuantileRegressor
+from sklearn.dummy import DummyRegressor
 
-from ensemble_forecast.data.task import Task
-from ensemble_forecast.ensemble.calibration import Calibration, bucket_of, platt, shifts
+from ensemble_forecast.data.task import DECILES, Task
+from ensemble_forecast.ensemble.base import Rows
+from ensemble_forecast.ensemble.calibration import Calibration, independent_times, parts, platt, shifts
+from ensemble_forecast.ensemble.groups import bucket_of
 from ensemble_forecast.errors import NotFitted
 from ensemble_forecast.metrics import log_loss
 
@@ -32,20 +36,102 @@ def test_nominal_coverage_is_restored_at_every_horizon(seeded, task):
         np.testing.assert_allclose(below(fresh_truth[:, [h]], calibrated[:, [h]]), LEVELS, atol=0.025)
 
 
-def test_shifts_are_asymmetric_and_leave_the_median_where_it_is(seeded, task):
+def many_windows(n):
+    """Rows of one series, far apart: as many independent times as rows."""
+    return Rows(np.zeros(n, dtype=int), np.arange(n), 100 * np.arange(n), np.ones(n))
+
+
+def test_skew_is_learnt_and_the_median_stays_where_it_is(seeded, task):
     forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2000, np.full(4, 0.5))
     skewed = np.where(truth > 0, 3 * truth, truth)
-    calibrated = Calibration().fit(forecast, skewed, rows, task).apply(forecast)
-    assert calibrated[..., 2].tobytes() == forecast[..., 2].tobytes()
-    assert (np.diff(calibrated, axis=-1) >= 0).all()
-    assert (calibrated[..., 4] - forecast[..., 4]).mean() > 3 * (forecast[..., 0] - calibrated[..., 0]).mean() > 0
+    for each, least in ((rows, 1.1), (many_windows(2000), 3)):
+        calibrated = Calibration().fit(forecast, skewed, each, task).apply(forecast)
+        assert calibrated[..., 2].tobytes() == forecast[..., 2].tobytes()
+        assert (np.diff(calibrated, axis=-1) >= 0).all()
+        assert (calibrated[..., 4] - forecast[..., 4]).mean() > least * (forecast[..., 0] - calibrated[..., 0]).mean() > 0
+
+
+def test_with_many_windows_skewed_truth_lies_below_each_level_as_often_as_it_says(seeded, task):
+    forecast, truth, _ = narrow(seeded, np.random.default_rng(0), 4000, np.full(4, 0.5))
+    skewed = np.where(truth > 0, 3 * truth, truth)
+    calibrated = Calibration().fit(forecast, skewed, many_windows(4000), task).apply(forecast)
+    np.testing.assert_allclose(below(skewed, calibrated), LEVELS, atol=0.01)
+
+
+def test_forecasts_too_wide_are_narrowed(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2000, np.full(4, 3.0))
+    calibrated = Calibration().fit(forecast, truth, rows, task).apply(forecast)
+    np.testing.assert_allclose(below(truth, calibrated), LEVELS, atol=0.025)
+
+
+def test_one_shock_to_all_series_of_a_window_moves_little_and_a_lasting_error_moves_much(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2000, np.ones(4))
+    moved = [
+        (Calibration().fit(forecast, truth + 1, each, task).apply(forecast) - forecast)[..., [0, 4]].mean(axis=(0, 1))
+        for each in (rows, many_windows(2000))
+    ]
+    assert (np.abs(moved[0]) < 0.15).all()
+    assert moved[1] == pytest.approx([1, 1], abs=0.1)
 
 
 def test_a_shift_beyond_the_median_stops_at_it(seeded, task):
-    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2000, np.ones(4))
-    calibrated = Calibration().fit(forecast, truth + 5, rows, task).apply(forecast)
+    forecast, truth, _ = narrow(seeded, np.random.default_rng(0), 2000, np.ones(4))
+    calibrated = Calibration().fit(forecast, truth + 5, many_windows(2000), task).apply(forecast)
     assert calibrated[..., 2].tobytes() == forecast[..., 2].tobytes()
     assert (calibrated[..., :3] == forecast[..., [2]]).all()
+
+
+def test_times_are_windows_on_a_panel_and_blocks_of_origins_on_one_series(seeded):
+    assert independent_times(seeded.panel_rows(30, 3), 4) == 3
+    assert independent_times(seeded.single_rows(1, 40, 4), 4) == 10
+    assert independent_times(seeded.panel_rows(0, 1), 4) == 0
+
+
+@pytest.mark.parametrize("quantiles", [DECILES, (0.05, 0.5, 0.8)])
+def test_the_parts_of_shifts_sum_to_them(quantiles):
+    table = np.sort(np.random.default_rng(0).normal(size=(2, len(quantiles))), axis=1)
+    width, skew, place = parts(table, quantiles)
+    is_tail = np.array(quantiles) != 0.5
+    np.testing.assert_allclose((width + skew + place)[:, is_tail], table[:, is_tail])
+    assert (np.stack([width, skew, place])[..., ~is_tail] == 0).all()
+    if quantiles == DECILES:
+        np.testing.assert_allclose(width, -width[:, ::-1])
+        np.testing.assert_allclose(skew, skew[:, ::-1])
+
+
+def test_one_step_ahead_full_shifts_are_those_of_mapie_up_to_an_order_statistic():
+    rng = np.random.default_rng(0)
+    truth = rng.gamma(2, size=80)
+    bounds = [DummyRegressor(strategy="constant", constant=value).fit([[0.0]], [0.0]) for value in (1.0, 2.0, 1.5)]
+    oracle = ConformalizedQuantileRegressor(bounds, confidence_level=0.8, prefit=True).conformalize(np.zeros((80, 1)), truth)
+    low, high = oracle.predict_interval(np.zeros((1, 1)), symmetric_correction=False)[1].reshape(2)
+    forecast = np.tile([1.0, 1.5, 2.0], (80, 1, 1))
+    table = shifts(forecast, truth[:, None], np.ones(80), Task(horizon=1, quantiles=(0.1, 0.5, 0.9)))
+    ours = forecast[0, 0] + table[0] * 1.0
+    ordered = np.sort(truth)
+    for value, expected in ((ours[0], low), (ours[2], high)):
+        place = np.abs(ordered - expected).argmin()
+        assert ordered[place] == pytest.approx(expected, abs=1e-12), "the bound of MAPIE is an order statistic"
+        assert ordered[place - 1] <= value <= ordered[place + 1]
+    assert np.mean((truth >= low) & (truth <= high)) >= 0.8
+
+
+def test_series_without_width_or_variation_do_not_disturb(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 100, np.full(4, 0.5))
+    flat = np.zeros((50, 4, 5))
+    more = rows.take(np.tile(np.arange(100), 2)[:150])
+    calibration = Calibration().fit(np.concatenate([forecast, flat]), np.concatenate([truth, flat[..., 0]]), more, task)
+    assert calibration.shifts_BQ_.tobytes() == Calibration().fit(forecast, truth, rows, task).shifts_BQ_.tobytes()
+    assert calibration.apply(flat).tobytes() == flat.tobytes()
+    only_flat = Calibration().fit(flat, flat[..., 0], rows.take(np.arange(50)), task)
+    assert only_flat.apply(forecast).tobytes() == forecast.tobytes()
+
+
+def test_a_handful_of_scores_moves_little(seeded, task):
+    forecast, truth, rows = narrow(seeded, np.random.default_rng(0), 2, np.full(4, 0.2))
+    calibrated = Calibration().fit(forecast, truth, rows, task).apply(forecast)
+    width = forecast[..., 4] - forecast[..., 0]
+    assert np.abs(calibrated - forecast).max() < 0.25 * width.max()
 
 
 def test_shifts_agree_with_a_loop(seeded):
@@ -64,7 +150,7 @@ def test_shifts_agree_with_a_loop(seeded):
                     width = forecast[n, h, 4] - forecast[n, h, 0]
                     if bucket_H[h] == bucket and np.isfinite(truth[n, h]) and width > 0:
                         scores.append((truth[n, h] - forecast[n, h, q]) / width)
-            assert table[bucket, q] == pytest.approx(0 if level == 0.5 else np.quantile(scores, level))
+            assert table[bucket, q] == pytest.approx(np.quantile(scores, level))
 
 
 @pytest.mark.parametrize(("n_series", "n_buckets"), [(49, 1), (51, 4)])

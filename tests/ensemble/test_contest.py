@@ -2,16 +2,22 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.averages import Mean, Median, TrimmedMean
-from ensemble_forecast.ensemble.contest import clustered_mean, contest
+from ensemble_forecast.ensemble.base import Rows
+from ensemble_forecast.ensemble.contest import clustered_mean, contest, luck
+from ensemble_forecast.ensemble.featured import Featured
+from ensemble_forecast.ensemble.halves import cross_fitted
 from ensemble_forecast.ensemble.inverse_loss import InverseLoss
+from ensemble_forecast.ensemble.layered import Layered
 from ensemble_forecast.ensemble.selection import BestSingle, GreedySelection
 from ensemble_forecast.ensemble.simplex import Simplex
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.metrics import cell_loss
+from ensemble_forecast.registry import COMBINERS, find
 
 NEVER = Deadline.never()
 SETTINGS = {
@@ -85,17 +91,41 @@ def test_junk_and_explosions_do_not_reach_the_average(seeded, task):
     forecasts[..., 1] = 1e12
     result = contest(forecasts, truth, rows, task, NEVER, everybody())
     assert sorted(result.members.tolist()) == [0, 2, 3]
-    assert np.abs(result.later_forecast_NHQ).max() < 100
+    assert np.abs(result.rehearsed_NHQ).max() < 100
 
 
 def test_what_happens_in_a_window_does_not_change_its_forecasts(seeded, task):
     rows = seeded.panel_rows(60, 4)
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.3, 0.6, 0.9]))
-    changed = np.where(rows.window[:, None] == 3, truth[::-1], truth)
+    changed = np.where(rows.window[:, None] == 2, truth[::-1], truth)
     once, again = (contest(forecasts, each, rows, task, NEVER, everybody(), chosen="simplex") for each in (truth, changed))
-    assert once.later_N.tolist() == (rows.window >= 2).tolist()
-    assert once.later_forecast_NHQ.tobytes() == again.later_forecast_NHQ.tobytes()
+    there = rows.window == 2
+    assert once.rehearsed_NHQ[there].tobytes() == again.rehearsed_NHQ[there].tobytes()
+    assert once.rehearsed_NHQ[~there].tobytes() != again.rehearsed_NHQ[~there].tobytes()
     assert once.table != again.table
+
+
+def test_a_gain_that_one_window_alone_shows_does_not_win_on_a_panel(seeded, task):
+    """The first member knows nearly all in the first window, and is like the others in the second."""
+    rows = seeded.panel_rows(200, 2)
+    errors = [np.append(first, np.full(4, 1.0)) for first in (0.1, 1.0)]
+    drawn = [seeded.draw(np.random.default_rng(0), rows, 4, error_M) for error_M in errors]
+    is_first = rows.window == 0
+    forecasts = np.where(is_first[:, None, None, None], drawn[0][0], drawn[1][0])
+    truth = np.where(is_first[:, None], drawn[0][1], drawn[1][1])
+    result = contest(forecasts, truth, rows, task, NEVER, everybody())
+    assert result.winner == "mean"
+
+
+def test_the_best_single_candidate_is_judged_but_never_wins(seeded, task):
+    rows, rng = seeded.panel_rows(200, 3), np.random.default_rng(0)
+    forecasts, truth = seeded.draw(rng, rows, 4, np.array([0.3, 0.55]))
+    crowd = forecasts[..., 1:] + 0.2 * rng.normal(size=(len(rows), 4, 1, 4))
+    result = contest(np.concatenate([forecasts[..., :1], crowd], axis=-1), truth, rows, task, NEVER, {})
+    reference = next(standing for standing in result.table if standing.name == "best_single")
+    assert reference.gain > 0
+    assert not reference.accepted
+    assert result.winner == "mean"
 
 
 def test_the_table_holds_paired_differences_to_the_average(seeded, task):
@@ -103,11 +133,10 @@ def test_the_table_holds_paired_differences_to_the_average(seeded, task):
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.7, 0.6]))
     truth[70, 1] = np.nan
     result = contest(forecasts, truth, rows, task, NEVER, {"median": Median()}, chosen="median")
-    later = rows.window == 1
     losses = {}
     for name, combiner in (("mean", Mean()), ("median", Median())):
-        combined = combiner.fit(forecasts, truth, rows, task, NEVER).combine(forecasts, rows)[later]
-        losses[name] = cell_loss(truth[later], combined, rows.scale[later], task.quantiles, task.kind)
+        combined = combiner.fit(forecasts, truth, rows, task, NEVER).combine(forecasts, rows)
+        losses[name] = cell_loss(truth, combined, rows.scale, task.quantiles, task.kind)
     standing = next(each for each in result.table if each.name == "median")
     assert standing.loss == pytest.approx(np.nanmean(losses["median"]))
     assert standing.gain == pytest.approx(np.nanmean(losses["mean"] - losses["median"]))
@@ -133,10 +162,12 @@ def test_rows_a_contestant_does_not_serve_are_charged(seeded, task):
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.6]))
     forecasts[(rows.window == 1) & (rows.series >= 50), :, :, 0] = np.nan
     result = contest(forecasts, truth, rows, task, NEVER, {})
-    assert np.isnan(result.later_forecast_NHQ).sum() == 0
-    later = rows.window == 1
-    best, other = (cell_loss(truth[later], forecasts[later][..., m], rows.scale[later], task.quantiles, task.kind) for m in (0, 1))
-    charged = np.where(np.isnan(best), other, best)  # where the best one is missing, the average is the other one, and the worst there
+    assert np.isnan(result.rehearsed_NHQ).sum() == 0
+    losses = [cell_loss(truth, forecasts[..., m], rows.scale, task.quantiles, task.kind) for m in (0, 1)]
+    best = [np.where(rows.window[:, None] == window, loss, np.nan) for window, loss in ((0, losses[0]), (1, losses[0]))]
+    charged = np.where(
+        np.isnan(np.fmax(*best)), losses[1], np.fmax(*best)
+    )  # where the best one is missing, the average is the other, the worst there
     assert next(each.loss for each in result.table if each.name == "best_single") == pytest.approx(charged.mean())
 
 
@@ -145,8 +176,8 @@ def test_with_one_window_the_simplex_is_taken_half_shrunk_and_nothing_is_judged(
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.6, 0.5]))
     result = contest(forecasts, truth, rows, task, NEVER, everybody())
     assert (result.winner, result.combiner.shrink_, result.table, result.n_clusters) == ("simplex", 0.5, (), 0)
-    assert result.later_forecast_NHQ.shape == (0, 4, 5)
-    assert not result.later_N.any()
+    halves = cross_fitted(Simplex(), forecasts[..., result.members], truth, rows, task, NEVER)
+    assert result.rehearsed_NHQ.tobytes() == halves.tobytes()
 
 
 def test_a_single_candidate_wins_as_the_average_of_itself(seeded, task):
@@ -162,7 +193,7 @@ def test_labels_are_contested_too(seeded, direction_task):
     forecasts, truth = seeded.draw_direction(np.random.default_rng(0), len(rows), 4, np.array([0.2, 0.3, 3.0]))
     result = contest(forecasts, truth, rows, direction_task, NEVER, everybody())
     assert sorted(result.members.tolist()) == [0, 1]
-    np.testing.assert_allclose(result.later_forecast_NHQ.sum(axis=-1), 1)
+    np.testing.assert_allclose(result.rehearsed_NHQ.sum(axis=-1), 1)
 
 
 def test_the_same_seed_gives_the_same_result(seeded):
@@ -193,3 +224,83 @@ def test_without_any_forecast_it_is_unfinished(seeded, task):
     rows = seeded.panel_rows(60, 2)
     with pytest.raises(Unfinished, match="no candidate"):
         contest(np.full((120, 4, 5, 2), np.nan), np.zeros((120, 4)), rows, task, NEVER, everybody())
+
+
+def kinds_of_series(seed, differ):
+    """Panel of 300 series and two windows; where kinds differ, which half of the members is good is told by the first trait."""
+    rng = np.random.default_rng(seed)
+    traits_NF = np.tile(rng.normal(size=(300, 3)), (2, 1))
+    window = np.repeat(np.arange(2), 300)
+    rows = Rows(np.tile(np.arange(300), 2), window, window * 4 + 40, np.ones(600), traits_NF)
+    error_NM = np.where(traits_NF[:, :1] > 0, [0.4, 0.4, 1.2, 1.2], [1.2, 1.2, 0.4, 0.4]) if differ else np.full((600, 4), 0.8)
+    error_NHM = error_NM[:, None] * rng.normal(size=(600, 4, 4))
+    forecasts = error_NHM[:, :, None] + np.array([-1.3, -0.5, 0, 0.5, 1.3])[:, None]
+    return forecasts.astype(np.float32), 0.5 * rng.normal(size=(600, 4)), rows
+
+
+def registered():
+    return {name: find(name, "combiners")() for name in COMBINERS}
+
+
+def test_featured_weights_win_where_series_differ_in_who_is_best(task):
+    forecasts, truth, rows = kinds_of_series(0, differ=True)
+    result = contest(forecasts, truth, rows, task, NEVER, registered())
+    assert result.winner in {"featured", "layered"}
+    featured = next(each for each in result.table if each.name == "featured")
+    assert featured.gain > 0.05 * featured.loss
+    assert featured.accepted
+
+
+def test_the_average_wins_with_everybody_in_where_all_are_equal(task):
+    winners = [contest(*kinds_of_series(seed, differ=False), task, NEVER, registered()).winner for seed in range(3)]
+    assert winners == ["mean"] * 3
+
+
+def test_a_contestant_that_lacks_what_it_needs_is_listed_with_the_reason(seeded, task):
+    rows = seeded.panel_rows(60, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.ones(3))
+    result = contest(forecasts, truth, rows, task, NEVER, {"featured": Featured()})
+    assert next(each.reason for each in result.table if each.name == "featured") == "it needs 200 series to learn from; there are 60"
+    assert not result.truncated
+    with pytest.raises(BadInput, match="'featured' cannot be used here: it needs 200 series"):
+        contest(forecasts, truth, rows, task, NEVER, {"featured": Featured()}, chosen="featured")
+
+
+def test_a_layer_that_wins_is_fitted_with_the_shares_it_was_judged_with(seeded, task):
+    rows = seeded.panel_rows(120, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.4, 0.9, 0.9]), 0.5)
+    result = contest(forecasts, truth, rows, task, NEVER, everybody() | {"layered": Layered()}, chosen="layered")
+    assert isinstance(result.combiner, Layered)
+    assert sum(result.combiner.shares) == pytest.approx(1)
+    assert [part.family for part in result.combiner.parts_] == list(result.combiner.over)
+    assert np.isfinite(result.rehearsed_NHQ).all()
+
+
+def test_forecasts_reread_from_disk_give_the_same_bits(task, tmp_path):
+    forecasts, truth, rows = kinds_of_series(1, differ=True)
+    np.save(tmp_path / "forecasts.npy", forecasts)
+    reread = np.load(tmp_path / "forecasts.npy", mmap_mode="r")
+    combiners = registered()
+    once = contest(forecasts, truth, rows, task, NEVER, combiners)
+    again = contest(reread, truth.copy(), rows, task, NEVER, registered())
+    assert (once.winner, repr(once.table)) == (again.winner, repr(again.table))
+    assert once.combiner.weights_M_.tobytes() == again.combiner.weights_M_.tobytes()
+    assert once.rehearsed_NHQ.tobytes() == again.rehearsed_NHQ.tobytes()
+    for name in combiners:
+        weights = [find(name, "combiners")().fit(each, truth, rows, task, NEVER).weights_M_.tobytes() for each in (forecasts, reread)]
+        assert weights[0] == weights[1], name
+
+
+def test_luck_is_that_of_independent_contestants_on_few_clusters_and_less_for_those_that_move_together_on_many():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(400, 1))
+    alike = {str(k): shared + 0.05 * rng.normal(size=(400, 1)) for k in range(12)}
+    apart = {str(k): rng.normal(size=(400, 1)) for k in range(12)}
+    label = np.arange(400)
+    one_se = 1 - (1 - norm.cdf(1.0))
+    independent = t.ppf(one_se ** (1 / 12), 399)
+    assert luck(apart, label, 0) == pytest.approx(independent, abs=0.1)
+    assert luck(alike, label, 0) < 1.3
+    few = {name: gain[:50] for name, gain in alike.items()}
+    assert luck(few, label[:50], 0) == pytest.approx(t.ppf(one_se ** (1 / 12), 49))
+    assert luck({"a": shared}, np.zeros(400, dtype=int), 0) == np.inf

@@ -1,5 +1,5 @@
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,10 +11,12 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.averages import Mean
-from ensemble_forecast.ensemble.base import Rows
+from ensemble_forecast.ensemble.base import Combiner, Needs, Rows
 from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.model import Ensemble, plausible
 from ensemble_forecast.ensemble.selection import BestSingle
+from ensemble_forecast.ensemble.traits import traits_at
+from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import Learner
 
 NEVER = Deadline.never()
@@ -132,3 +134,86 @@ def test_it_survives_save_and_load(panel, tmp_path):
     assert list(again.members) == ["m0", "m1"]
     origins = Origins.ends(panel)
     assert again.predict(panel, origins, NEVER).tobytes() == model.predict(panel, origins, NEVER).tobytes()
+
+
+@dataclass(kw_only=True)
+class Witness(Combiner):
+    """Remembers the rows it was given."""
+
+    family: ClassVar[str] = "witness"
+    needs: ClassVar[Needs] = Needs()
+
+    def fit(self, forecasts_NHQM, truth_NH, rows, task, deadline):  # noqa: ARG002
+        self.weights_M_ = np.ones(1)
+        return self
+
+    def combine(self, forecasts_NHQM, rows):
+        self._rows = rows
+        return forecasts_NHQM[..., 0]
+
+
+class Reader(Witness):
+    needs: ClassVar[Needs] = Needs(traits=True)
+
+
+def asked(witness, panel, ids):
+    model = replace(ensemble(last_value(), combiner=witness.fit(None, None, None, None, None)), ids=ids)
+    origins = Origins.ends(panel)
+    model.predict(panel, origins, NEVER)
+    return witness._rows, origins
+
+
+def test_a_series_is_known_by_its_name_wherever_it_stands(panel):
+    rows, _ = asked(Witness(), panel, ("other", "series_2", "series_0"))
+    assert rows.series.tolist() == [2, -1, 1]
+    assert asked(Witness(), panel, ())[0].series.tolist() == [-1, -1, -1]
+
+
+def test_the_combiner_is_told_the_scale_and_the_traits_only_where_it_reads_them(panel):
+    rows, origins = asked(Witness(), panel, ())
+    np.testing.assert_array_equal(rows.scale, scale_at(panel, origins, 1))
+    assert rows.traits_NF.shape == (3, 0)
+    rows, _ = asked(Reader(), panel, ())
+    np.testing.assert_array_equal(rows.traits_NF, traits_at(panel, origins, 1))
+
+
+def test_names_survive_save_and_load_and_an_older_artefact_has_none(panel):
+    model = replace(ensemble(last_value()), ids=("a", "b"))
+    assert Ensemble.from_parts(model.parts()).ids == ("a", "b")
+    assert Ensemble.from_parts({name: part for name, part in model.parts().items() if name != "ids"}).ids == ()
+
+
+def live(n_after):
+    """One series whose steps grow tenfold after the fit, and an ensemble that saw its first 60 steps."""
+    rng = np.random.default_rng(0)
+    steps = np.concatenate([rng.normal(size=60), 10 * rng.normal(size=n_after)])
+    panel = Panel.of([100 + steps.cumsum()])
+    return panel, replace(ensemble(last_value()), ids=panel.ids, until=(str(panel.stamps(0, 59, 1)[0].to_datetime64()),))
+
+
+def test_a_live_series_is_followed_and_the_past_before_the_fit_is_left_alone():
+    panel, adaptive = live(80)
+    origins = Origins.between(np.array([20]), np.array([130]))
+    forecast, static = (each.predict(panel, origins, NEVER) for each in (adaptive, replace(adaptive, ids=(), until=())))
+    before = origins.step <= 59
+    assert forecast[before].tobytes() == static[before].tobytes()
+    wide, narrow = forecast[-1, :, 2] - forecast[-1, :, 0], static[-1, :, 2] - static[-1, :, 0]
+    assert (wide > 1.5 * narrow).all()
+    np.testing.assert_allclose(forecast[..., 1], static[..., 1])
+
+
+def test_a_live_forecast_reads_nothing_later_than_its_origin_and_depends_on_no_other():
+    panel, adaptive = live(80)
+    origins = Origins(np.array([0, 0]), np.array([100, 130]))
+    both = adaptive.predict(panel, origins, NEVER)
+    alone = adaptive.predict(panel, origins.take(np.array([0])), NEVER)
+    scrambled = replace(panel, y=np.concatenate([panel.y[:101], np.random.default_rng(1).normal(size=len(panel.y) - 101)]))
+    assert both[0].tobytes() == alone[0].tobytes()
+    assert adaptive.predict(scrambled, origins.take(np.array([0])), NEVER)[0].tobytes() == alone[0].tobytes()
+
+
+def test_a_series_of_another_name_is_not_taken_for_one_that_went_on():
+    panel, adaptive = live(80)
+    stranger = replace(panel, ids=("stranger",))
+    origins = Origins.ends(panel)
+    assert adaptive.predict(stranger, origins, NEVER).tobytes() != adaptive.predict(panel, origins, NEVER).tobytes()

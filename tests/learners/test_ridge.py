@@ -11,7 +11,9 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, TooShort
+from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import recipe_for_refit
+from ensemble_forecast.learners.linear.effects import PENALTY, _step
 from ensemble_forecast.learners.linear.gram import Eigen
 from ensemble_forecast.learners.linear.ridge import Ridge
 from ensemble_forecast.learners.linear.scaling import context_length, windows_of
@@ -159,6 +161,8 @@ def test_series_without_a_target_are_too_short():
 def test_an_unknown_choice_is_refused():
     with pytest.raises(BadInput, match="centre must be one of"):
         Ridge(centre="middle")
+    with pytest.raises(BadInput, match="half_life must be above 0"):
+        Ridge(half_life=0.0)
 
 
 def test_a_stop_role_without_targets_is_no_stop_role():
@@ -167,3 +171,96 @@ def test_a_stop_role_without_targets_is_no_stop_role():
     member = Ridge().fit(panel, Roles(roles.fit, Origins.ends(panel)), task, NEVER)
     assert member.stopped_ == {}
     assert np.isfinite(member.predict(panel, Origins.ends(panel), NEVER)).all()
+
+
+def promoted_panel(seed=8, n_series=20, length=120, horizon=7, effect=4.0):
+    """Weekly seasons, noise, and a promotion flag, known ahead, that lifts the target by ``effect`` on a fifth of the days."""
+    rng = np.random.default_rng(seed)
+    plain = [20 + 3 * np.sin(2 * np.pi * (np.arange(length) + phase) / 7) + rng.normal(size=length) for phase in rng.integers(0, 7, n_series)]
+    flags = (rng.random((n_series, length + horizon)) < 0.2).astype(float)
+    ahead = [np.concatenate([y + effect * flag[:length], np.full(horizon, np.nan)]) for y, flag in zip(plain, flags, strict=True)]
+    panel = replace(Panel.of(ahead), lengths_S=np.full(n_series, length), known=flags.reshape(-1, 1), known_names=("promotion",))
+    return panel, Panel.of(plain)
+
+
+@pytest.mark.parametrize("base", ["seasonal_naive", "centre"])
+def test_a_known_covariate_that_drives_the_target_leaves_only_the_noise(base):
+    task = Task(horizon=7, season_length=7)
+    scores = {}
+    promoted, plain = promoted_panel()
+    for name, panel in {"told": promoted, "untold": replace(promoted, known=promoted.known[:, :0], known_names=()), "calm": plain}.items():
+        origins = Origins(np.arange(20), np.full(20, 112))
+        learner = Ridge(base=base, centre="season")
+        cut = panel.cut(np.full(20, 112), 7)
+        forecast = learner.fit(cut, roles_until(cut, task, np.full(20, 112)), task, NEVER).predict(panel, origins, NEVER)
+        scores[name] = mase(truth(panel, origins, 7), forecast, np.ones(20), task.quantiles)
+    assert scores["untold"] > 1.5 * scores["told"]
+    assert scores["told"] < 1.1 * scores["calm"]
+
+
+def test_the_slope_of_a_known_covariate_is_found_in_the_units_of_the_target():
+    panel, _ = promoted_panel(effect=4.0)
+    task = Task(horizon=7, season_length=7)
+    late = Origins.between(np.full(20, 80), panel.ends_S - 7)  # where the scale has settled
+    learner = Ridge(base="seasonal_naive", scale="series").fit(panel, Roles(late), task, NEVER)
+    scales = scale_at(panel, Origins.ends(panel), 7)
+    assert learner.known_["slope_K"][0] / learner.known_["spread_K"][0] * scales.mean() == pytest.approx(4.0, rel=0.15)
+
+
+def test_the_slope_is_that_of_least_squares_on_all_cells_at_once():
+    rng = np.random.default_rng(9)
+    x, ahead, weight = rng.normal(size=(50, 3)), rng.normal(size=(50, 4, 2)), rng.uniform(0.5, 2, size=50)
+    target = x @ rng.normal(size=(3, 4)) + ahead @ np.array([2.0, -1.0]) + 0.1 * rng.normal(size=(50, 4))
+    step, information, _ = _step(x, target, weight, ahead)
+    ridge = Eigen.of(x, target, weight).ridge(PENALTY)
+    design, root = np.zeros((200, 4 + 12 + 2)), np.sqrt(np.repeat(weight, 4))
+    for n in range(50):
+        for h in range(4):  # an intercept and window coefficients for each horizon step, two slopes for all
+            design[4 * n + h, h] = 1.0
+            design[4 * n + h, 4 + 3 * h : 7 + 3 * h] = x[n]
+            design[4 * n + h, 16:] = ahead[n, h]
+    penalty = np.diag([0.0] * 4 + [np.sqrt(ridge)] * 12 + [0.0] * 2)
+    slow = np.linalg.lstsq(np.concatenate([design * root[:, None], penalty]), np.concatenate([target.ravel() * root, np.zeros(18)]), rcond=None)[0]
+    np.testing.assert_allclose(step, slow[16:], rtol=1e-8)
+    assert (np.linalg.eigvalsh(information) > 0).all()
+
+
+def test_a_known_covariate_of_noise_is_all_but_ignored():
+    panel, _ = promoted_panel(effect=0.0)
+    task = Task(horizon=7, season_length=7)
+    learner = Ridge().fit(panel, roles_until(panel, task, panel.ends_S), task, NEVER)
+    assert abs(learner.known_["slope_K"][0]) < 0.02
+
+
+def test_a_static_covariate_that_sets_the_growth_is_used():
+    rng = np.random.default_rng(10)
+    growth = rng.choice([-1.0, 1.0], 40)
+    series = [np.concatenate([50 + 3 * rng.normal(size=24), 50 + 6 * sign + 3 * rng.normal(size=3)]) for sign in growth]
+    series = [np.tile(values, 3) for values in series]  # every 27 steps a jump of known sign
+    told = replace(Panel.of(series), static=growth[:, None], static_names=("sign",))
+    scores = []
+    for panel in (told, Panel.of(series)):
+        task, origins = Task(horizon=3), Origins(np.arange(40), np.full(40, 77))
+        cut = panel.cut(np.full(40, 77))
+        steps = Origins(np.tile(np.arange(40), 2), np.repeat([23, 50], 40))
+        forecast = Ridge(context=6, base="centre", centre="window", scale="series").fit(cut, Roles(steps), task, NEVER).predict(panel, origins, NEVER)
+        scores.append(mase(truth(panel, origins, 3), forecast, np.ones(40), task.quantiles))
+    assert scores[0] < 0.6 * scores[1]
+
+
+def test_half_life_equals_weighted_least_squares():
+    """One step ahead, one series: weights halve every so many steps, and nothing else changes."""
+    y = np.cumsum(np.random.default_rng(11).normal(size=80))
+    panel, task = Panel.of([y]), Task(horizon=1, kind="direction")
+    origins = Origins.between(np.array([10]), np.array([78]))
+    learner = Ridge(context=4, half_life=0.25, penalty=1e-12).fit(panel, Roles(origins), task, NEVER)
+    design, labels, weights = [], [], []
+    for step in origins.step:
+        window = y[step - 3 : step + 1]
+        scale = max(np.abs(np.diff(window)).mean(), 0.1 * np.abs(np.diff(y[: step + 1])).mean())
+        design.append([1.0, *np.clip((window - window[-1]) / scale, -20, 20)[:3]])
+        labels.append(1.0 if y[step + 1] > y[step] else -1.0)
+        weights.append(0.5 ** ((79 - step) / 20))
+    root = np.sqrt(weights)
+    slow = np.linalg.lstsq(np.array(design) * root[:, None], np.array(labels) * root, rcond=None)[0]
+    np.testing.assert_allclose(learner.coefficients_[:3, 0], slow[1:], rtol=1e-6)

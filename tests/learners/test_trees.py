@@ -14,7 +14,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, TooShort
 from ensemble_forecast.learners.base import recipe_for_refit
-from ensemble_forecast.learners.trees.boosting import Xgboost, _interpolation, _native_levels
+from ensemble_forecast.learners.trees.direct import Xgboost, _interpolation, _native_levels
 from ensemble_forecast.learners.trees.forests import ExtraTrees, Forest, RandomForest
 from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
 from ensemble_forecast.learners.trees.rows import hold_out

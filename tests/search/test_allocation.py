@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble_forecast.search.allocation import Record, gain_per_second, is_weak, order
+from ensemble_forecast.search.allocation import RANK_DECAY, Record, gain_per_second, is_weak, order, promise
 
 
 def record(values, seconds=1.0, n_begun=None):
@@ -35,3 +35,21 @@ def test_expected_improvement_agrees_with_simulation():
     draws = np.random.default_rng(0).normal(mean, spread, size=400_000)
     simulated = np.maximum(1.05 - draws, 0).mean() / 5 / 2
     assert gain_per_second(record(values), best=1.05) == pytest.approx(simulated, rel=0.02)
+
+
+def test_the_promise_of_an_entry_falls_with_rank_distance_and_cost_and_a_new_family_promises_as_much_as_the_best():
+    front, behind = record([1.0]), record([1.2])
+    usual = promise(front, best=1.0, rank=0, cost_s=4.0)
+    assert promise(front, best=1.0, rank=1, cost_s=4.0) == pytest.approx(RANK_DECAY * usual)
+    assert promise(front, best=1.0, rank=0, cost_s=9.0) == pytest.approx(usual / 2)  # one second for keeping it
+    assert promise(behind, best=1.0, rank=0, cost_s=4.0) == pytest.approx(usual * np.exp(-2))
+    assert promise(record([]), best=1.0, rank=0, cost_s=4.0) == usual
+
+
+def test_a_family_far_behind_keeps_a_small_promise():
+    assert promise(record([50.0]), best=1.0, rank=0, cost_s=0.0) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("best", [0.0, -1.0])
+def test_a_best_loss_that_no_ratio_can_be_taken_to_is_no_distance(best):
+    assert promise(record([2.0]), best=best, rank=0, cost_s=0.0) == 1.0

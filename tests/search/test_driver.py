@@ -13,7 +13,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
-from ensemble_forecast.search import driver
+from ensemble_forecast.search import driver, schedule
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.space import canonical, parse_space
@@ -121,7 +121,7 @@ def hanging(run, run_folder, panel, task, plan_spec):
 
 
 def test_what_the_budget_cut_off_is_stale_and_runs_when_the_study_goes_on(hanging, run, run_folder):
-    summary = hanging(seconds=3)
+    summary = hanging(seconds=8)
     assert (summary.finished, summary.stale, summary.nothing_left) == (1, 1, False)
     stale = run_folder.ledger()[-1]
     assert (stale["id"], stale["state"], stale["reason"]) == ("ridge-0001", "stale", "budget ended")
@@ -133,8 +133,8 @@ def test_what_the_budget_cut_off_is_stale_and_runs_when_the_study_goes_on(hangin
 
 
 def test_a_trial_that_hangs_beyond_its_limit_fails_and_the_search_goes_on(hanging, run_folder, monkeypatch):
-    monkeypatch.setattr(driver, "SHORTEST_LIMIT_S", 0.5)
-    monkeypatch.setattr(driver, "LIMIT_SHARE", 0.0)
+    monkeypatch.setattr(schedule, "SHORTEST_LIMIT_S", 2.0)
+    monkeypatch.setattr(schedule, "LIMIT_SHARE", 0.0)
     monkeypatch.setattr(driver, "GRACE_S", 0.5)
     summary = hanging(seconds=30)
     assert (summary.finished, summary.failed, summary.nothing_left) == (1, 1, True)

@@ -16,7 +16,7 @@ def history(run_folder, ledger_line):
 
 def drain(due):
     entries = []
-    while (entry := due.take(lambda _: True)) is not None:
+    while (entry := due.take(lambda entry: (-entry.place[0],))) is not None:
         entries.append((entry.family, entry.params, entry.retry_of))
     return entries
 
@@ -25,30 +25,30 @@ def test_portfolios_run_rank_by_rank_and_families_open_at_the_first(history):
     due = Due(history)
     due.add_family("naive", 0)
     due.add_family("drift", 1)
-    assert due.take(lambda family: family == "naive").params is None
-    due.add_portfolio("naive", 0, [{"a": 1}, {"a": 2}])
+    assert due.take(lambda entry: (0,) if entry.family == "naive" else None).params is None
+    due.add_portfolio("naive", 0, [{"a": 1}, {"a": 2}], [1.0, 1.0])
     assert drain(due) == [("naive", {"a": 1}, None), ("drift", None, None), ("naive", {"a": 2}, None)]
 
 
 def test_what_has_ended_is_left_out_and_what_was_cut_off_runs_again_last(history):
     due = Due(history)
     due.add_cut_off(["ridge"])
-    due.add_portfolio("ridge", 0, [{"past_lags": 2}, {"past_lags": 3}])
+    due.add_portfolio("ridge", 0, [{"past_lags": 2}, {"past_lags": 3}], [1.0, 1.0])
     assert drain(due) == [("ridge", {"past_lags": 3}, None), ("ridge", {"past_lags": 1}, "ridge-0001")]
 
 
 def test_a_cut_off_entry_of_the_portfolio_keeps_its_place_there(history):
     due = Due(history)
     due.add_cut_off(["ridge"])
-    due.add_portfolio("ridge", 0, [{"past_lags": 1}, {"past_lags": 3}])
+    due.add_portfolio("ridge", 0, [{"past_lags": 1}, {"past_lags": 3}], [1.0, 1.0])
     assert drain(due) == [("ridge", {"past_lags": 1}, "ridge-0001"), ("ridge", {"past_lags": 3}, None)]
 
 
 def test_a_cut_off_entry_that_runs_already_is_not_entered_again_by_its_portfolio(history):
     due = Due(history)
     due.add_cut_off(["ridge"])
-    assert due.take(lambda _: True).params == {"past_lags": 1}
-    due.add_portfolio("ridge", 0, [{"past_lags": 1}])
+    assert due.take(lambda _: (0,)).params == {"past_lags": 1}
+    due.add_portfolio("ridge", 0, [{"past_lags": 1}], [1.0])
     assert drain(due) == []
 
 
@@ -58,5 +58,5 @@ def test_a_trial_that_ends_the_machine_again_and_again_is_given_up(history, ledg
         history.add(ledger_line(id=f"ridge-{number:04d}", family="ridge", params={"past_lags": 1}, state="stale", value=None, reason=reason))
     due = Due(history)
     due.add_cut_off(["ridge"])
-    due.add_portfolio("ridge", 0, [{"past_lags": 1}])
+    due.add_portfolio("ridge", 0, [{"past_lags": 1}], [1.0])
     assert bool(drain(due)) is runs

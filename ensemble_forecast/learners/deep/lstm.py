@@ -7,6 +7,8 @@ import torch
 
 from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
 
+WAIT_S = 1.5e-4  # seconds that a step along the sequence adds to a training step on a plain core, in each layer
+
 
 @dataclass(kw_only=True)
 class Lstm(NetLearner):
@@ -34,6 +36,14 @@ class Lstm(NetLearner):
     def net(self, shapes: Shapes) -> torch.nn.Module:
         """Build the stack."""
         return _PatchedLstm(shapes, min(self.patch, shapes.context), self.layers, self.hidden, self.dropout)
+
+    def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
+        """Count the weights, each as often as there are patches; see `NetLearner.multiply_adds`."""
+        patch = min(self.patch, shapes.context)
+        patches = shapes.context // patch
+        first = 4 * self.hidden * (self.hidden + patch * shapes.channels)
+        others = (self.layers - 1) * 8 * self.hidden**2
+        return patches * (first + others) + self.hidden * shapes.horizon * shapes.outputs, WAIT_S * patches * self.layers
 
 
 class _PatchedLstm(torch.nn.Module):

@@ -34,6 +34,11 @@ class Mlp(NetLearner):
         """Build the perceptron."""
         return _ResidualMlp(shapes, self.width, self.blocks, self.dropout)
 
+    def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
+        """Count the weights; see `NetLearner.multiply_adds`."""
+        inputs, outputs = shapes.context * shapes.channels + shapes.extras, shapes.horizon * shapes.outputs
+        return inputs * self.width + self.blocks * self.width**2 + (self.width + inputs) * outputs, 0.0
+
 
 class _ResidualMlp(torch.nn.Module):
     """Flatten, lift to the width, refine by pre-activation blocks, read out; plus a linear skip from the inputs."""

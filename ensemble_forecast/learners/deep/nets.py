@@ -14,7 +14,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort
 from ensemble_forecast.features.contexts import MIN_STEPS
 from ensemble_forecast.forecasts import tidy
-from ensemble_forecast.learners.base import Learner, check_fitted
+from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.deep.inputs import View, Windows
 from ensemble_forecast.learners.deep.losses import loss_for
 from ensemble_forecast.learners.deep.training import Recipe, device, reproducible, train
@@ -24,6 +24,8 @@ from ensemble_forecast.windows import Roles
 PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
 MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
 WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
+START_S, ORIGIN_S = 0.3, 1e-6  # seconds on a plain core, before the first step: in any case, and for each origin
+STEP_S, MULTIPLY_S = 2.5e-3, 2.5e-11  # of a training step: in any case, and for each multiply-add of each origin in it, there and back
 LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be padding
 
 
@@ -115,6 +117,18 @@ class NetLearner(Learner):
         self._module: torch.nn.Module | None = None
         return self
 
+    def work(self, size: Size, task: Task) -> float:
+        """Count steps x multiply-adds; see `Learner.work`."""
+        n_past = size.n_past if self.covariates else 0
+        context = self._context(task, size.length)
+        shapes = Shapes(context, 1 + n_past, 2 + task.horizon + n_past, task.horizon, task.n_outputs)
+        multiplies, waits = self.multiply_adds(shapes)
+        return START_S + ORIGIN_S * size.n_fit + self.steps * (STEP_S + waits + MULTIPLY_S * self.batch * multiplies)
+
+    def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
+        """Estimate the multiply-adds of one forecast, and the seconds that parts which wait for each other add to a training step."""
+        return 100.0 * shapes.context * shapes.channels + 100.0 * shapes.horizon * shapes.outputs, 0.0
+
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""
         check_fitted(self)
@@ -149,15 +163,18 @@ class NetLearner(Learner):
 
     def _view(self, panel: Panel, fit: Origins, task: Task) -> View:
         """Settle the context, and the covariates' means and deviations over the origins that are learnt from."""
-        wanted = self.context or max(2 * task.horizon, WEEK * task.season_length, min(4 * task.horizon, 64))
-        lengths = panel.lengths_S[np.unique(fit.series)]
-        context = max(2, min(wanted, int(LONGEST_SHARE * np.median(lengths))))
+        context = self._context(task, float(np.median(panel.lengths_S[np.unique(fit.series)])))
         past_FC = panel.past[fit.rows(panel)] if self.covariates else np.empty((len(fit), 0))
         known_FC = np.isfinite(past_FC)
         count_C = np.maximum(known_FC.sum(axis=0), 1)
         mean_C = np.where(known_FC, past_FC, 0.0).sum(axis=0) / count_C
         std_C = np.sqrt((np.where(known_FC, past_FC - mean_C, 0.0) ** 2).sum(axis=0) / count_C)
         return View(context, task.season_length, task.horizon, mean_C, np.where(std_C > 0, std_C, 1.0))
+
+    def _context(self, task: Task, length: float) -> int:
+        """Settle the context, by the median length of the series."""
+        wanted = self.context or max(2 * task.horizon, WEEK * task.season_length, min(4 * task.horizon, 64))
+        return max(2, min(wanted, int(LONGEST_SHARE * length)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the module out: it is rebuilt from the weights."""

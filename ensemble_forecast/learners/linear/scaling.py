@@ -40,10 +40,9 @@ def windows_of(panel: Panel, origins: Origins, length: int) -> np.ndarray:
     return window_NL
 
 
-def centre_of(window_NL: np.ndarray, centre: str, unit: int) -> np.ndarray:
-    """Level that is subtracted from a window: its last value, the mean of its last season, or its mean."""
-    steps = {"last": 1, "season": unit, "window": window_NL.shape[1]}[centre]
-    return window_NL[:, -steps:].mean(axis=1)
+def centre_steps(centre: str, length: int, unit: int) -> int:
+    """Count the newest steps whose mean is subtracted from a window: the last one, the last season, or all."""
+    return {"last": 1, "season": unit, "window": length}[centre]
 
 
 def scale_of(window_NL: np.ndarray, series_N: np.ndarray, scale: str, season: int) -> np.ndarray:
@@ -79,3 +78,11 @@ def covariate_inputs(panel: Panel, origins: Origins, length: int, lags: int) -> 
         spread_N = np.where(spread_N > 1e-9 * size_N, spread_N, 1.0)
         columns.append(np.clip(deviation_NL[:, -lags:] / spread_N[:, None], -LARGEST_COVARIATE, LARGEST_COVARIATE))
     return np.concatenate(columns, axis=1) if columns else np.empty((len(origins), 0))
+
+
+def static_inputs(panel: Panel, origins: Origins, mean_K: np.ndarray, spread_K: np.ndarray) -> np.ndarray:
+    """Give static covariates as z-scores over the series of the fit: float64 (N, K); 0 where one is missing or the same for all."""
+    spread_K = np.where(spread_K > 1e-9 * np.abs(mean_K), spread_K, np.inf)
+    z_SK = np.clip(np.nan_to_num((panel.static - mean_K) / spread_K), -LARGEST_COVARIATE, LARGEST_COVARIATE)
+    inputs_NK: np.ndarray = z_SK[origins.series]
+    return inputs_NK

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ensemble_forecast.data.task import Task
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.statistical.decomposition import decompose, season_indices
 from ensemble_forecast.learners.statistical.local import LocalLearner
@@ -66,6 +67,13 @@ class Ets(LocalLearner):
             seasonal_BH = _holt_winters(y_BL[:carries_season], n_B[:carries_season], season, horizon, self.season_memory)
             point_BH[:carries_season] = seasonal_BH if self.model == "holt_winters" else (point_BH[:carries_season] + seasonal_BH) / 2
         return point_BH
+
+    def n_sets(self, task: Task) -> int:
+        """Count the parameter sets of the models that run."""
+        plain, seasonal = len((SES if self.model == "ses" else DAMPED)["alpha"]), len(HOLT_WINTERS["alpha"])
+        if task.season_length == 1:
+            return plain
+        return {"holt_winters": seasonal, "mean": plain + seasonal}.get(self.model, plain)
 
     def _deseasonalised(self, y_BL: np.ndarray, n_B: np.ndarray, season: int, horizon: int) -> np.ndarray:
         """Smooth deseasonalised data with a level, or with a level and a damped trend."""

@@ -13,11 +13,14 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort
 from ensemble_forecast.features.seasons import seasons_of
 from ensemble_forecast.forecasts import tidy
-from ensemble_forecast.learners.base import Learner, check_fitted
+from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample, spread_at
-from ensemble_forecast.learners.statistical.histories import forecast_points
+from ensemble_forecast.learners.statistical.histories import cap, forecast_points
 from ensemble_forecast.windows import Roles
 
+HISTORY_S = 1e-5  # seconds a history costs on a plain core, whatever is done with it
+UPDATE_S = 3e-9  # seconds of one step of one history under one parameter set
+PLAIN_SETS = 5  # parameter sets that the passes over time are worth besides
 LONGEST_SEASON = 400  # a year of days; the next one, a year of hours, would need 35,000 steps a series
 
 
@@ -38,12 +41,12 @@ class LocalLearner(Learner, abc.ABC):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Forecast from a sample of past origins and keep the quantiles of the errors, in units of the spread to expect."""
-        past = _newer_half(_all_origins(roles))
+        past = newer_half(all_origins(roles))
         if not len(past):
             raise TooShort(f"{self.family} needs one past origin with a horizon of {task.horizon} steps after it to learn its errors; none was given")
         chosen = sample(past, self.fit_origins, task.seed)
         # long_season is a field of the seasonal learners only
-        self.season_ = _longer_season(panel, task) if getattr(self, "long_season", False) else task.season_length
+        self.season_ = longer_season(panel, task) if getattr(self, "long_season", False) else task.season_length
         self.scale_season_, self.horizon_, self.kind_ = task.season_length, task.horizon, task.kind
         truth_NH = outcome(panel, chosen, task)
         if task.kind == "direction":
@@ -63,8 +66,18 @@ class LocalLearner(Learner, abc.ABC):
         point_NH = forecast_points(self.point, panel, origins, self.season_, self.horizon_, Deadline.never())
         return apply_table(point_NH, spread_at(panel, origins, self.scale_season_), self.table_HQ_)
 
+    def work(self, size: Size, task: Task) -> float:
+        """Count the updates: histories x steps x parameter sets; see `Learner.work`."""
+        histories = min(self.fit_origins, size.n_fit) + size.n_scored
+        updates = histories * min(size.length, cap(task.season_length)) * (PLAIN_SETS + self.n_sets(task))
+        return HISTORY_S * histories + UPDATE_S * updates
 
-def _all_origins(roles: Roles) -> Origins:
+    def n_sets(self, task: Task) -> int:  # noqa: ARG002
+        """Count the parameter sets that a history is smoothed under."""
+        return 0
+
+
+def all_origins(roles: Roles) -> Origins:
     """Join both roles, sorted by series and step: errors are measured, nothing is fitted to them."""
     if roles.stop is None:
         return roles.fit
@@ -73,7 +86,7 @@ def _all_origins(roles: Roles) -> Origins:
     return Origins(series[order], step[order])
 
 
-def _newer_half(origins: Origins) -> Origins:
+def newer_half(origins: Origins) -> Origins:
     """Keep the origins in the newer half of each series: errors made with little history say nothing about forecasts made with more."""
     if not len(origins):
         return origins
@@ -82,7 +95,7 @@ def _newer_half(origins: Origins) -> Origins:
     return origins.take(2 * origins.step >= last_S[origins.series])
 
 
-def _longer_season(panel: Panel, task: Task) -> int:
+def longer_season(panel: Panel, task: Task) -> int:
     """Return the next cycle of the calendar above the task's season, of which the panel has enough history; else the season itself."""
     longer = [season for season in seasons_of(panel, task) if task.season_length < season <= LONGEST_SEASON]
     return longer[0] if longer else task.season_length

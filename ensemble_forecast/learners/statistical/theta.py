@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ensemble_forecast.data.task import Task
 from ensemble_forecast.learners.statistical.decomposition import decompose
 from ensemble_forecast.learners.statistical.local import LocalLearner
 from ensemble_forecast.learners.statistical.smoothing import ALPHAS, cross, fit_line, project, set_weights, smooth_level
@@ -48,3 +49,7 @@ class Theta(LocalLearner):
         smoothed = smooth_level(plain_BL, n_B, GRID["alpha"], GRID["drift_share"][:, None] * slope_B)
         weight_PB = set_weights(smoothed.square_PB, plain_BL, n_B)
         return seasonality.restore(project(smoothed, weight_PB, np.ones(len(GRID["alpha"])), n_B, horizon), n_B)
+
+    def n_sets(self, task: Task) -> int:  # noqa: ARG002
+        """Count the parameter sets."""
+        return len(GRID["alpha"])

@@ -14,10 +14,10 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import normalise
-from ensemble_forecast.learners.base import Learner, check_fitted
+from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
-from ensemble_forecast.learners.trees.rows import BASES, Grid, Rows, forecast_grids, full_grid, training_rows
+from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, Rows, forecast_grids, full_grid, rows_of, training_rows
 from ensemble_forecast.metrics import cross_entropy
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
@@ -55,6 +55,7 @@ class Forest(Learner):
     uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
     SMOKE: ClassVar[dict[str, Any]] = {"trees": 5, "rows": 1000}
+    TREE_S: ClassVar[tuple[float, float]]  # seconds a row costs on a plain core in a tree: whatever is tried, and trying all features
 
     trees: int = 100
     depth: int | None = None
@@ -94,6 +95,12 @@ class Forest(Learner):
         check_fitted(self)
         task, layout = Task(**self.task_), Layout(**self.layout_)
         return forecast_grids(lambda grid: self._forecast(grid, task), panel, origins, task, layout, self.base)
+
+    def work(self, size: Size, task: Task) -> float:
+        """Count rows x trees x features tried; see `Learner.work`."""
+        always, features = self.TREE_S
+        per_row = FEATURES_S + self.trees * (always + features * self.max_features)
+        return rows_of(size, task, self.rows) * per_row + size.n_scored * task.horizon * FEATURES_S
 
     def _grow(self, x_RF: np.ndarray, rows: Rows, n_origins: int, task: Task, deadline: Deadline) -> list[Any]:
         """Grow trees chunk by chunk until there are enough or the time is over."""
@@ -158,6 +165,7 @@ class RandomForest(Forest):
     """Bootstrapped trees with the best splits of a random subset of features (Breiman 2001, doi:10.1023/A:1010933404324)."""
 
     family: ClassVar[str] = "random_forest"
+    TREE_S: ClassVar[tuple[float, float]] = (5e-7, 9e-6)
 
     def _grower(self, settings: dict[str, Any], n_rows: int) -> Any:
         return RandomForestRegressor(**settings, max_samples=max(1, round(DRAWN * n_rows)))
@@ -168,6 +176,7 @@ class ExtraTrees(Forest):
     """Trees with random cut points, on all rows (Geurts, Ernst and Wehenkel 2006, doi:10.1007/s10994-006-6226-1)."""
 
     family: ClassVar[str] = "extra_trees"
+    TREE_S: ClassVar[tuple[float, float]] = (1.1e-6, 1e-6)
 
     def _grower(self, settings: dict[str, Any], n_rows: int) -> Any:  # noqa: ARG002
         return ExtraTreesRegressor(**settings)

@@ -13,6 +13,7 @@ from ensemble_forecast.features.contexts import MIN_STEPS, scale_at
 from ensemble_forecast.features.seasons import base_forecast
 from ensemble_forecast.features.tabular import Layout, table, window_scale
 from ensemble_forecast.forecasts import tidy
+from ensemble_forecast.learners.base import Size
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.seeds import derive, generator
 from ensemble_forecast.windows import MANY_SERIES
@@ -23,6 +24,9 @@ STEPS_PER_ORIGIN = 10  # of the horizon, drawn anew for each origin: more repeat
 LARGEST_TARGET = 30.0
 FULL_WEIGHT = 15.0  # larger targets weigh less, so that a flat window before a jump does not own the loss
 HELD_OUT = 0.2
+FEW_HORIZONS = 10  # of labels in a typical series: with fewer, the shocks that all series share can be learnt by heart
+LEAST_REHEARSED = 0.2  # of the origins must come before the newest horizon, or nothing is left to rehearse with
+FEATURES_S = 1.2e-5  # seconds a row of features costs on a plain core
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,11 @@ def learnable(panel: Panel, origins: Origins, task: Task) -> bool:
     return bool((np.isfinite(outcome(panel, origins, task)).any(axis=1) & (origins.step + 1 >= MIN_STEPS)).any())
 
 
+def rows_of(size: Size, task: Task, at_most: int) -> float:
+    """Count the rows that `training_rows` draws, about."""
+    return min(size.n_fit * task.horizon, at_most)
+
+
 def training_rows(panel: Panel, origins: Origins, task: Task, layout: Layout, base: str, at_most: int, stream: str) -> Rows:
     """Sample rows evenly over series and time, horizon steps at random.
 
@@ -77,11 +86,17 @@ def training_rows(panel: Panel, origins: Origins, task: Task, layout: Layout, ba
             f"give more history or shorten the horizon ({task.horizon})"
         )
     target_R = target_NH[row_R, ahead_R - 1]
-    weight_R = np.clip(scale_N / scale_at(panel, origins, task.season_length), 0.2, 5.0)[row_R]
-    weight_R = weight_R * np.minimum(1.0, FULL_WEIGHT / np.maximum(np.abs(target_R), 1e-9))
+    weight_R = weigh(panel, origins.take(row_R), task, scale_N[row_R], target_R)
+    return Rows(table(panel, layout, origins, base_NH, scale_N, row_R, ahead_R), target_R, weight_R, ahead_R)
+
+
+def weigh(panel: Panel, origins: Origins, task: Task, scale_R: np.ndarray, target_R: np.ndarray) -> np.ndarray:
+    """Weigh rows by what their scaled error counts in units of the series' own scale, 1 on average; labels all count the same: (R,)."""
     if task.kind == "direction":
-        weight_R = np.ones(len(row_R))
-    return Rows(table(panel, layout, origins, base_NH, scale_N, row_R, ahead_R), target_R, weight_R / weight_R.mean(), ahead_R)
+        return np.ones(len(target_R))
+    weight_R = np.clip(scale_R / scale_at(panel, origins, task.season_length), 0.2, 5.0)
+    weight_R *= np.minimum(1.0, FULL_WEIGHT / np.maximum(np.abs(target_R), 1e-9))
+    return weight_R / weight_R.mean()
 
 
 def targets(panel: Panel, origins: Origins, task: Task, layout: Layout, base: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,3 +145,20 @@ def hold_out(origins: Origins, task: Task) -> tuple[Origins, Origins]:
         return origins.take(~held[origins.series]), origins.take(held[origins.series])
     edge = np.quantile(origins.step, 1 - HELD_OUT)
     return origins.take(origins.step < edge - task.horizon), origins.take(origins.step >= edge)
+
+
+def rehearsal(fit: Origins, stop: Origins, task: Task) -> tuple[Origins, Origins] | None:
+    """Split as if the newest horizon of every series were still to come: (earlier ones of ``fit``, newest of both); they share no target.
+
+    None where the stop role is itself later in time, where the series are long enough to do without, or too short to spare a horizon.
+    """
+    n_series = len(np.unique(fit.series))
+    if np.isin(stop.series, fit.series).any() or len(fit) >= FEW_HORIZONS * task.horizon * n_series:
+        return None
+    bases = None if fit.base_NH is None or stop.base_NH is None else np.concatenate([fit.base_NH, stop.base_NH])
+    both = Origins(np.concatenate([fit.series, stop.series]), np.concatenate([fit.step, stop.step]), bases)
+    last_S = np.full(both.series.max() + 1, -1)
+    np.maximum.at(last_S, both.series, both.step)
+    earlier = fit.take(fit.step < last_S[fit.series] - 2 * task.horizon + 2)
+    newest = both.take(both.step > last_S[both.series] - task.horizon)
+    return (earlier, newest) if len(earlier) >= LEAST_REHEARSED * len(fit) else None

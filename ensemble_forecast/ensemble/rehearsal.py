@@ -1,0 +1,93 @@
+"""What combiners would have forecast: each window by rules learnt on the other windows, pruning included.
+
+Weights learnt on later windows may judge an earlier one: they know how good the members are, not what the series did. Judged by later windows
+alone, a panel with two windows has a single period to judge by, and takes what that one period favoured for skill.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.ensemble.base import BLOCK_VALUES, Combiner, Rows
+from ensemble_forecast.ensemble.pruning import survivors
+
+NO_TIME = "the time for the contest was over before it was judged"
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """Forecasts of every window, learnt on the others.
+
+    Parameters
+    ----------
+    forecasts
+        By name of the combiner: float64 (N, H, Q).
+    absent
+        By name: why a combiner has none.
+    """
+
+    forecasts: dict[str, np.ndarray]
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+def rehearse(
+    combiners: Mapping[str, Combiner],
+    forecasts_NHQM: np.ndarray,
+    truth_NH: np.ndarray,
+    rows: Rows,
+    task: Task,
+    deadline: Deadline,
+    size: int | None,
+    required: Collection[str] = (),
+) -> Rehearsal:
+    """Let every combiner forecast each window, in the order given: cheapest first. There must be two windows or more.
+
+    One that lacks what it needs on the windows that teach is absent, and so is one that the deadline overtakes while it learns: what truncated
+    weights lose says nothing.
+
+    Parameters
+    ----------
+    size
+        Most members that survive pruning before each window; None: all members stay.
+    required
+        Names that play whatever the time.
+    """
+    result = Rehearsal({name: np.full(forecasts_NHQM.shape[:3], np.nan) for name in combiners})
+    for window in np.unique(rows.window):
+        others, now = np.flatnonzero(rows.window != window), np.flatnonzero(rows.window == window)
+        taught_rows, taught_NHQM = rows.take(others), _pick(forecasts_NHQM, others)
+        members = np.arange(forecasts_NHQM.shape[-1])
+        if size is not None:
+            members = survivors(taught_NHQM, truth_NH[others], taught_rows, task, size)
+            taught_NHQM = taught_NHQM[..., members]
+        for name in list(result.forecasts) if len(members) else []:
+            reason = "" if name in required else combiners[name].needs.lacking(truth_NH[others], taught_rows, task)
+            fitted = None
+            if not reason and (name in required or not deadline.passed()):
+                fitted = replace(combiners[name]).fit(taught_NHQM, truth_NH[others], taught_rows, task, deadline)
+            if name not in required and (fitted is None or deadline.passed()):
+                result.absent[name] = reason or NO_TIME
+                del result.forecasts[name]
+            elif fitted is not None:
+                result.forecasts[name][now] = forecast(fitted, forecasts_NHQM, rows, now, members)
+    return result
+
+
+def forecast(combiner: Combiner, forecasts_NHQM: np.ndarray, rows: Rows, index: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Combine some members at some rows, a few rows at a time: no combiner sees, or copies, all of a large panel at once."""
+    block = max(1, BLOCK_VALUES // max(1, int(np.prod(forecasts_NHQM.shape[1:]))))
+    combined_NHQ = np.empty((len(index), *forecasts_NHQM.shape[1:3]))
+    for first in range(0, len(index), block):
+        chunk = index[first : first + block]
+        combined_NHQ[first : first + block] = combiner.combine(forecasts_NHQM[chunk][..., members], rows.take(chunk))
+    return combined_NHQ
+
+
+def _pick(forecasts_NHQM: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Select rows, without a copy where they follow each other."""
+    if len(index) and index[-1] - index[0] + 1 == len(index):
+        return forecasts_NHQM[index[0] : index[-1] + 1]
+    return forecasts_NHQM[index]

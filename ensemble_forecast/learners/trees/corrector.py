@@ -1,0 +1,196 @@
+"""What scikit-learn's estimators share as forecasters: tabular rows in, a scaled correction to a base out, quantiles by held-out residuals."""
+
+import abc
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.dummy import DummyClassifier
+
+from ensemble_forecast.data.origins import Origins, outcome
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.tabular import Layout
+from ensemble_forecast.forecasts import normalise
+from ensemble_forecast.learners.base import Learner, check_fitted
+from ensemble_forecast.learners.residuals import apply_table, learn_table, sample
+from ensemble_forecast.learners.trees.packing import pack, unpack
+from ensemble_forecast.learners.trees.rows import (
+    BASES,
+    LARGEST_TARGET,
+    Grid,
+    Rows,
+    forecast_grids,
+    full_grid,
+    hold_out,
+    learnable,
+    training_rows,
+)
+from ensemble_forecast.metrics import cross_entropy
+from ensemble_forecast.seeds import derive
+from ensemble_forecast.windows import Roles
+
+STOP_ROWS = 20_000  # (origin, step) rows that early stopping reads, and that are pooled for the residual table
+READ_ROWS = 1024  # that an estimator is asked for at a time
+BOUND = 0.02  # a probability is not to be believed nearer to 0 or 1: neighbours and small leaves are sure of themselves too soon
+CONFIDENCES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+CAUTION = 1.0  # standard errors of a difference in loss that less belief may cost: on noise the best belief is luck
+DEFAULT_CONFIDENCE = 0.5  # where there is no stop role to choose by
+
+
+@dataclass(kw_only=True)
+class Corrector(Learner):
+    """One estimator for all series and horizon steps, on scaled features, correcting a base forecast.
+
+    The forecast is the median, base + scale x output; quantiles come from a table of errors, in units of the window's scale, on origins that the
+    estimator did not see. Kind ``direction``: the probability of up, pulled towards the base rate of its horizon step.
+
+    Parameters
+    ----------
+    base
+        What is corrected: "seasonal_naive" or "last"; origins that carry a base overrule it.
+    rows
+        Most training rows, sampled evenly over series, time and horizon.
+    confidence
+        Kind ``direction`` only: how much of a deviation from the base rate is believed; None: chosen on the stop role.
+    """
+
+    group: ClassVar[str] = "trees"
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    uses_past: ClassVar[bool] = True
+    uses_known: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
+
+    base: str = "seasonal_naive"
+    rows: int = 50_000
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.base not in BASES:
+            raise BadInput(f"base must be one of {BASES}; got {self.base!r}")
+
+    @abc.abstractmethod
+    def _train(self, rows: Rows, stop: Rows | None, task: Task, deadline: Deadline) -> Any:
+        """Train an estimator; where there are stop rows, end where they stop gaining and say so in ``stopped_``."""
+
+    def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
+        """Train on the fit role, learn the spread of errors on origins it did not see; see `Learner.fit`."""
+        layout = Layout.of(panel, task)
+        self.task_, self.layout_, self.table_ = asdict(task), asdict(layout), np.empty((0, 0))
+        self.stopped_: dict[str, Any] = {}
+        self.truncated_ = False
+        rows = training_rows(panel, roles.fit, task, layout, self.base, self.rows, self.family)
+        judged, stop = roles.fit, None
+        if roles.stop is not None and learnable(panel, roles.stop, task):
+            judged = self._judged(roles.stop, task)
+            stop = training_rows(panel, judged, task, layout, self.base, STOP_ROWS, f"{self.family}-stop")
+        estimator = witness = self._estimator(rows, stop, task, deadline)
+        if task.kind == "direction":
+            self.rate_ = _base_rates(rows, task.horizon)
+            self.confidence_ = self._choose_confidence(estimator, stop)
+        else:
+            if stop is None:
+                twin, held = hold_out(roles.fit, task)
+                if learnable(panel, twin, task) and learnable(panel, held, task):  # residuals of a twin that did not see these origins
+                    judged = held
+                    own = training_rows(panel, twin, task, layout, self.base, self.rows, self.family)
+                    witness = self._estimator(own, None, task, deadline)
+            self.table_ = self._residual_table(witness, panel, self._judged(judged, task), task, layout)
+        self.packed_ = pack([estimator])
+        self._estimators = [estimator]  # cache of the live object; packed_ holds its bytes
+        return self
+
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
+        """Forecast from each origin; see `Learner.predict`."""
+        check_fitted(self)
+        if getattr(self, "_estimators", None) is None:
+            self.revive(())
+        task, layout = Task(**self.task_), Layout(**self.layout_)
+        return forecast_grids(lambda grid: self._forecast(grid, task), panel, origins, task, layout, self.base)
+
+    def revive(self, allow: tuple[str, ...]) -> None:
+        """Rebuild the estimator from its bytes, trusting nothing but our list and what is allowed.
+
+        Raises
+        ------
+        BadInput
+            When the bytes hold a type that is not trusted.
+        """
+        self._estimators = unpack(self.packed_, allow)
+
+    def _estimator(self, rows: Rows, stop: Rows | None, task: Task, deadline: Deadline) -> Any:
+        """Train; labels that are all the same need no estimator, and few can learn from them."""
+        if task.kind == "direction" and len(np.unique(rows.target_R)) == 1:
+            return DummyClassifier(strategy="prior").fit(rows.x_RF, rows.target_R)
+        return self._train(rows, stop, task, deadline)
+
+    def _judged(self, origins: Origins, task: Task) -> Origins:
+        """Draw the origins that early stopping reads, and that are pooled for the residual table."""
+        return sample(origins, max(STOP_ROWS // task.horizon, 1), derive(task.seed, self.family, "stop"))
+
+    def _forecast(self, grid: Grid, task: Task) -> np.ndarray:
+        """Quantiles or class probabilities of a grid: NHQ."""
+        output_NH = _outputs(self._estimators[0], grid.x_RF).reshape(grid.base_NH.shape)
+        if task.kind == "quantiles":
+            return apply_table(grid.restore(np.clip(output_NH, -LARGEST_TARGET, LARGEST_TARGET)), grid.scale_N, self.table_)
+        up_NH = _believed(output_NH, self.rate_, self.confidence_)
+        return normalise(np.stack([1 - up_NH, up_NH], axis=2))
+
+    def _residual_table(self, estimator: Any, panel: Panel, origins: Origins, task: Task, layout: Layout) -> np.ndarray:
+        """Quantiles of (truth - point) / window scale for each horizon step."""
+        grid = full_grid(panel, origins, task, layout, self.base)
+        output_NH = np.clip(_outputs(estimator, grid.x_RF).reshape(grid.base_NH.shape), -LARGEST_TARGET, LARGEST_TARGET)
+        point_NH = np.where(grid.served_N[:, None], grid.restore(output_NH), np.nan)
+        return learn_table(point_NH, outcome(panel, origins, task), grid.scale_N, task.quantiles)
+
+    def _choose_confidence(self, estimator: Any, stop: Rows | None) -> float:
+        """Choose the least belief in deviations from the base rate whose loss on the stop role is as good as the best, within a standard error."""
+        if self.confidence is not None:
+            return self.confidence
+        if stop is None:
+            return DEFAULT_CONFIDENCE
+        output_R, rate_R = _outputs(estimator, stop.x_RF), self.rate_[stop.ahead_R - 1]
+        loss_KR = []
+        for confidence in CONFIDENCES:
+            up_R = _believed(output_R, rate_R, confidence)
+            loss_KR.append(cross_entropy(stop.target_R, np.stack([1 - up_R, up_R], axis=1)))
+        excess_KR = np.stack(loss_KR) - loss_KR[int(np.argmin([loss_R.mean() for loss_R in loss_KR]))]
+        error_K = excess_KR.std(axis=1) / np.sqrt(max(len(output_R) / len(self.rate_), 1.0))  # targets of neighbouring origins overlap
+        self.stopped_["confidence"] = CONFIDENCES[int(np.flatnonzero(excess_KR.mean(axis=1) <= CAUTION * error_K).min())]
+        return self.stopped_["confidence"]
+
+
+def _outputs(estimator: Any, x_RF: np.ndarray) -> np.ndarray:
+    """Read an estimator in blocks of always as many rows: the correction, or the probability of up; float64 (R,).
+
+    A matrix product rounds a row differently depending on how many others there are, so the last block is padded.
+    """
+    output_R = np.empty(len(x_RF))
+    for first in range(0, len(x_RF), READ_ROWS):
+        block_RF = x_RF[first : first + READ_ROWS]
+        padded_RF = np.concatenate([block_RF, np.zeros((READ_ROWS - len(block_RF), x_RF.shape[1]), dtype=x_RF.dtype)])
+        output_R[first : first + READ_ROWS] = _read(estimator, padded_RF)[: len(block_RF)]
+    return output_R
+
+
+def _read(estimator: Any, x_RF: np.ndarray) -> np.ndarray:
+    """Ask an estimator for the correction, or the probability of up."""
+    if not is_classifier(estimator):
+        return np.asarray(estimator.predict(x_RF), dtype=float).reshape(len(x_RF))
+    share_RC = estimator.predict_proba(x_RF)
+    return share_RC[:, list(estimator.classes_).index(1.0)] if 1.0 in estimator.classes_ else np.zeros(len(x_RF))
+
+
+def _base_rates(rows: Rows, horizon: int) -> np.ndarray:
+    """Share of up among the training rows of each horizon step, of all rows where a step has none: (H,)."""
+    count_H = np.bincount(rows.ahead_R - 1, minlength=horizon)
+    up_H = np.bincount(rows.ahead_R - 1, rows.target_R, minlength=horizon)
+    return np.where(count_H > 0, up_H / np.maximum(count_H, 1), rows.target_R.mean())
+
+
+def _believed(up: np.ndarray, rate: np.ndarray, confidence: float) -> np.ndarray:
+    """Pull probabilities towards base rates."""
+    return np.clip(rate + confidence * (np.clip(up, 0.0, 1.0) - rate), BOUND, 1 - BOUND)
