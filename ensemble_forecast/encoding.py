@@ -145,7 +145,7 @@ class Decoder:
             if not LEARNT_NAME.fullmatch(name):
                 raise self._unreadable(f"learnt state named {name!r}")
             object.__setattr__(made, name, self.decode(item))
-        if hasattr(made, "revive"):  # it keeps foreign objects as bytes: they are rebuilt here, where it is known what may be
+        if node["learnt"] and hasattr(made, "revive"):  # it keeps foreign objects as bytes: they are rebuilt here, where it is known what may be
             made.revive(self.allow)
         return made
 

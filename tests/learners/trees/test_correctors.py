@@ -11,12 +11,14 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 
+from ensemble_forecast import persist
 from ensemble_forecast.data.origins import Origins, truth
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Size, build, describe, recipe_for_refit
+from ensemble_forecast.learners.transformed import Transformed
 from ensemble_forecast.learners.trees.adapter import ScikitLearn
 from ensemble_forecast.learners.trees.adaptive import AdaBoost
 from ensemble_forecast.learners.trees.elastic import ElasticNet
@@ -248,3 +250,12 @@ def test_more_work_is_said_to_take_longer():
         (ElasticNet(rows=1000), ElasticNet(rows=20_000)),
     ):
         assert 0 < small.work(size, WEEKLY) < large.work(size, WEEKLY) < 60
+
+
+def test_one_held_by_another_learner_survives_save_and_load(tmp_path):
+    panel = seasonal_panel()
+    wrapped = fitted(Transformed(transform="asinh", member=ElasticNet(rows=2000)), panel, WEEKLY)
+    persist.save(tmp_path / "art", {"learner": wrapped}, {})
+    again = persist.load(tmp_path / "art")[0]["learner"]
+    ends = Origins.ends(panel)
+    assert again.predict(panel, ends, NEVER).tobytes() == wrapped.predict(panel, ends, NEVER).tobytes()
