@@ -21,7 +21,7 @@ from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.pool import Pool
-from ensemble_forecast.search.reserve import MOST_MEMBERS, MOST_OF_A_FAMILY
+from ensemble_forecast.search.reserve import MOST_MEMBERS, MOST_OF_A_FAMILY, Prospect, affordable
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
@@ -32,6 +32,7 @@ FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fi
 REFIT_SHARE = 0.93  # of the time left, for the refits: the rest writes the ensemble
 ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
 CONTEST_SHARE = 0.25  # of that rest
+MOST_VALUES = 1_500_000  # numbers of a candidate that the contest reads, where origins overlap
 TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
 LEAST_WEIGHT = 0.01  # members below it cost a refit and change nothing
 
@@ -81,6 +82,7 @@ def stack(
     made_of = {"combiner": combiner, "size": size, "candidates": [candidate.id for candidate in field.candidates]}
     if standing := _standing(study, made_of):
         return summary(study, standing, ["nothing left to do: no candidate is new since this ensemble was built"])
+    size = _affordable(study, pool, field, size, (1 - CONTEST_SHARE) * deadline.left())
     judging = deadline.within(CONTEST_SHARE * deadline.left())
     result = contest(field.forecasts_NHQM, field.truth_NH, field.rows, study.task, judging, combiners, size, None if combiner == "auto" else combiner)
     calibration = Calibration().fit(result.rehearsed_NHQ, field.truth_NH, field.rows, study.task)
@@ -124,8 +126,18 @@ def _standing(study: Study, made_of: dict[str, Any]) -> dict[str, Any] | None:
     return found[-1] if all(manifest["made_of"] == made_of for manifest in found) else None
 
 
+def _affordable(study: Study, pool: Pool, field: Contestants, size: int, left_s: float) -> int:
+    """Limit the members to those that there is time to refit."""
+    reports = [candidate.report for candidate in field.candidates]
+    prospects = [Prospect(report["family"], report["value"], report["seconds"]) for report in reports]
+    n_fits = len(FOLDERS) if len(study.plan.test) else 1
+    return affordable(prospects, len(study.plan.folds), len(pool.pids()), n_fits, size, left_s)
+
+
 def gather(study: Study) -> Contestants:
     """Read the out-of-fold forecasts of the best finished candidates of each family.
+
+    Where a few long series were scored at very many origins, which overlap, every so many of them are enough for the contest.
 
     Raises
     ------
@@ -143,11 +155,19 @@ def gather(study: Study) -> Contestants:
             entered[family] += 1
     if not candidates:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
-    scale_N = scale_at(study.panel, scored, study.task.season_length)
-    forecasts_NHQM = np.stack([each.forecasts_NHQ for each in candidates], axis=-1)  # float32, as stored: the largest array of all
-    traits_NF = traits_at(study.panel, scored, study.task.season_length)
-    rows = Rows(scored.series, study.plan.window_N, scored.step, scale_N, traits_NF)
-    return Contestants(candidates, forecasts_NHQM, outcome(study.panel, scored, study.task), rows)
+    kept = _thinned(study)
+    asked, season = scored.take(kept), study.task.season_length
+    forecasts_NHQM = np.stack([each.forecasts_NHQ[kept] for each in candidates], axis=-1)  # float32, as stored: the largest array of all
+    rows = Rows(asked.series, study.plan.window_N[kept], asked.step, scale_at(study.panel, asked, season), traits_at(study.panel, asked, season))
+    return Contestants(candidates, forecasts_NHQM, outcome(study.panel, asked, study.task), rows)
+
+
+def _thinned(study: Study) -> np.ndarray:
+    """Positions of the scored origins that the contest reads: of those of one series in one window every so many, the first among them."""
+    scored, window_N = study.plan.scored, study.plan.window_N
+    stride = max(1, len(scored) * study.task.horizon * study.task.n_outputs // MOST_VALUES)
+    first_WS = np.stack([fold.cutoff_S for fold in study.plan.folds])
+    return np.flatnonzero((scored.step - first_WS[window_N, scored.series]) % stride == 0)
 
 
 def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:

@@ -5,13 +5,15 @@ A refit is one fit where a trial was one a window, on a little more data; tree l
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_MEMBERS = 20  # of an ensemble: against 12, three a family, the mean of five short panels lost 0.3 to 2 % less
 MOST_OF_A_FAMILY = 5  # candidates that enter the contest: a dozen variants of one model are one opinion, and an average of them too
 REFIT_COST = 1.6  # of the mean window of its trial: the last window is the dearest, and a refit has all rows
 MARGIN = 1.15
+LEAST_MEMBERS = 5
+EXPECTED_MEMBERS = 10  # that the search leaves time for: weights concentrate, and in a short budget one more candidate beats one more member
 
 
 @dataclass(frozen=True)
@@ -23,27 +25,37 @@ class Prospect:
     seconds: float
 
 
-def likely_members(prospects: Iterable[Prospect]) -> list[Prospect]:
-    """Pick the best candidates, no more than five of a family and twenty in all, best first."""
+def likely_members(prospects: Iterable[Prospect], size: int = MOST_MEMBERS) -> list[Prospect]:
+    """Pick the best candidates, no more than five of a family and so many in all, best first."""
     members: list[Prospect] = []
     entered: Counter[str] = Counter()
     for prospect in sorted(prospects, key=lambda prospect: prospect.value):
-        if entered[prospect.family] < MOST_OF_A_FAMILY and len(members) < MOST_MEMBERS:
+        if entered[prospect.family] < MOST_OF_A_FAMILY and len(members) < size:
             members.append(prospect)
             entered[prospect.family] += 1
     return members
 
 
-def refit_s(prospects: Iterable[Prospect], n_windows: int, n_workers: int, n_fits: int = 1) -> float:
-    """Predict the seconds until all likely members are refitted, quick ones first, each on the next free worker.
+def refit_s(prospects: Iterable[Prospect], n_windows: int, n_workers: int, n_fits: int = 1, size: int = EXPECTED_MEMBERS) -> float:
+    """Predict the seconds until the likely members are refitted, quick ones first, each on the next free worker.
 
     Parameters
     ----------
     n_fits
         Ensembles to be made: two where test origins are locked away, so that there is a judged one.
+    size
+        Members.
     """
-    costs = sorted(REFIT_COST * prospect.seconds / n_windows for prospect in likely_members(prospects) for _ in range(n_fits))
+    costs = sorted(REFIT_COST * prospect.seconds / n_windows for prospect in likely_members(prospects, size) for _ in range(n_fits))
     free_at = [0.0] * n_workers
     for cost in costs:
         heapq.heapreplace(free_at, free_at[0] + cost)
     return MARGIN * max(free_at)
+
+
+def affordable(prospects: Sequence[Prospect], n_windows: int, n_workers: int, n_fits: int, most: int, left_s: float) -> int:
+    """Find how many members, up to ``most``, there is time to refit; never fewer than a few quick ones could be."""
+    for size in range(most, LEAST_MEMBERS, -1):
+        if refit_s(prospects, n_windows, n_workers, n_fits, size) <= left_s:
+            return size
+    return min(most, LEAST_MEMBERS)

@@ -109,7 +109,7 @@ class LibraryLearner(Learner, abc.ABC):
     def work(self, size: Size, task: Task) -> float:
         """Estimate the seconds of one fit a series, and of those behind the past errors."""
         steps = min(size.length, cap(task.season_length))
-        fits = size.n_series + min(size.n_series, ERROR_SERIES)
+        fits = size.n_series + min(size.n_series, ERROR_SERIES) + size.n_scored  # each scored origin carries a fit forward
         if not self.carries:
             fits = max(size.n_series, size.n_scored) + min(size.n_fit, ERROR_ORIGINS)
         return fits * steps * self.seconds_a_step(task.season_length)

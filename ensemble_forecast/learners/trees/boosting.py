@@ -18,7 +18,7 @@ from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
 PATIENCE = 40  # rounds without gain on the rows that judge
-ROUND_S, LEVEL_S = 4e-8, 1e-8  # seconds a row costs on a plain core in a round, and in each level of its tree
+ROUND_S, LEVEL_S = 1.25e-7, 1.3e-8  # seconds a row costs on a plain core in a round, and in each level of its tree
 STOP_ROWS = 30_000  # (origin, step) rows judged after every round, and pooled for the residual table
 ABSOLUTE = {"objective": "reg:absoluteerror", "eval_metric": "mae"}
 Spread = tuple[tuple[float, ...], ...]  # a residual table, (H, Q), in units of the window's scale: plain data that a recipe can carry
