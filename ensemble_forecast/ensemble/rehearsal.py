@@ -55,25 +55,50 @@ def rehearse(
     required
         Names that play whatever the time.
     """
-    result = Rehearsal({name: np.full(forecasts_NHQM.shape[:3], np.nan) for name in combiners})
-    for window in np.unique(rows.window):
+    lessons = [_Lesson.of(window, forecasts_NHQM, truth_NH, rows, task, size) for window in np.unique(rows.window)]
+    result = Rehearsal({})
+    for name, combiner in combiners.items():
+        played_NHQ = np.full(forecasts_NHQM.shape[:3], np.nan)
+        reason = "" if name in required else _why_not(combiner, lessons, task)
+        for lesson in lessons:
+            if not reason and name not in required and deadline.passed():
+                reason = NO_TIME
+            if not reason and len(lesson.members):
+                fitted = replace(combiner).fit(lesson.taught_NHQM, lesson.truth_NH, lesson.rows, task, deadline)
+                played_NHQ[lesson.now] = forecast(fitted, forecasts_NHQM, rows, lesson.now, lesson.members)
+        if not reason and name not in required and deadline.passed():
+            reason = NO_TIME
+        if reason:
+            result.absent[name] = reason
+        else:
+            result.forecasts[name] = played_NHQ
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """What the other windows teach about one: their rows, the members that survive pruning there, and the rows to forecast."""
+
+    now: np.ndarray
+    members: np.ndarray
+    taught_NHQM: np.ndarray
+    truth_NH: np.ndarray
+    rows: Rows
+
+    @classmethod
+    def of(cls, window: int, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, size: int | None) -> "_Lesson":
+        """Collect the lesson of a window."""
         others, now = np.flatnonzero(rows.window != window), np.flatnonzero(rows.window == window)
         taught_rows, taught_NHQM = rows.take(others), _pick(forecasts_NHQM, others)
-        members = np.arange(forecasts_NHQM.shape[-1])
-        if size is not None:
-            members = survivors(taught_NHQM, truth_NH[others], taught_rows, task, size)
-            taught_NHQM = taught_NHQM[..., members]
-        for name in list(result.forecasts) if len(members) else []:
-            reason = "" if name in required else combiners[name].needs.lacking(truth_NH[others], taught_rows, task)
-            fitted = None
-            if not reason and (name in required or not deadline.passed()):
-                fitted = replace(combiners[name]).fit(taught_NHQM, truth_NH[others], taught_rows, task, deadline)
-            if name not in required and (fitted is None or deadline.passed()):
-                result.absent[name] = reason or NO_TIME
-                del result.forecasts[name]
-            elif fitted is not None:
-                result.forecasts[name][now] = forecast(fitted, forecasts_NHQM, rows, now, members)
-    return result
+        if size is None:
+            return cls(now, np.arange(forecasts_NHQM.shape[-1]), taught_NHQM, truth_NH[others], taught_rows)
+        members = survivors(taught_NHQM, truth_NH[others], taught_rows, task, size)
+        return cls(now, members, taught_NHQM[..., members], truth_NH[others], taught_rows)
+
+
+def _why_not(combiner: Combiner, lessons: list[_Lesson], task: Task) -> str:
+    """Say what a combiner lacks in any of the lessons."""
+    return next(filter(None, (combiner.needs.lacking(lesson.truth_NH, lesson.rows, task) for lesson in lessons)), "")
 
 
 def forecast(combiner: Combiner, forecasts_NHQM: np.ndarray, rows: Rows, index: np.ndarray, members: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ MOST_OF_A_FAMILY = 5  # candidates that enter the contest: a dozen variants of o
 REFIT_COST = 1.6  # of the mean window of its trial: the last window is the dearest, and a refit has all rows
 MARGIN = 1.15
 LEAST_MEMBERS = 5
-EXPECTED_MEMBERS = 10  # that the search leaves time for: weights concentrate, and in a short budget one more candidate beats one more member
+EXPECTED_MEMBERS = 7  # that the search leaves time for: weights concentrate, and in a short budget one more candidate beats one more member
 
 
 @dataclass(frozen=True)
