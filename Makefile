@@ -27,6 +27,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/door.py
 	$(BIN)/python tests/benchmarks/bitcoin_run.py
 	$(BIN)/python tests/benchmarks/kill_nine.py
+	$(BIN)/python tests/benchmarks/budgets.py
+	$(BIN)/python tests/benchmarks/many_series.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

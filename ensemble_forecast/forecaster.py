@@ -33,7 +33,8 @@ class EnsembleForecaster(BaseEstimator):
     horizon
         Steps ahead, H.
     season_length
-        Steps in a season: scales errors and defines the seasonal naive; None: by the calendar (24 hours, 7 days, 12 months, 4 quarters).
+        Steps in a season: scales errors and defines the seasonal naive; None: by the calendar (24 hours, 7 days, 12
+        months, 4 quarters), unless the data before the first window clearly show another.
     freq
         Calendar as a pandas offset alias; None: found in the stamps.
     target

@@ -28,7 +28,7 @@ from ensemble_forecast.errors import BadInput
 FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_TYPES = {"format": int, "files": dict, "parts": list, "registry": list, "versions": dict, "manifest": dict}
-PACKAGES = ("ensemble-forecast", "numpy", "safetensors", "scikit-learn", "torch", "xgboost")
+PACKAGES = ("ensemble-forecast", "numpy", "safetensors", "scikit-learn", "skops", "torch", "xgboost")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,120}")
 
 

@@ -26,7 +26,7 @@ COMMENTS = {
     "known": "columns known ahead, such as holidays and prices already set",
     "features": "feature sets to add (python -m ensemble_forecast list features)",
     "horizon": "steps ahead",
-    "season": "steps in a season: scales errors and defines the seasonal naive; without it: by the calendar (24 hours, 7 days, 12 months ...)",
+    "season": "steps in a season: scales errors and defines the seasonal naive; without it: by the calendar (24 hours, 7 days ...) or the data",
     "kind": "quantiles, or direction: the probability that the target lies above its last value",
     "transform": "auto: the search may try the logarithm where the target is positive; or none, log, asinh for all",
     "metric": "what the search minimises: sql, wql, mase, smape, rmse; log_loss or brier for direction",

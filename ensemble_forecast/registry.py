@@ -48,7 +48,6 @@ COMBINERS = {  # in the order in which the contest judges them: what is cheap fo
     "majority": "ensemble_forecast.ensemble.majority:Majority",
     "per_series": "ensemble_forecast.ensemble.per_series:PerSeries",
     "greedy": "ensemble_forecast.ensemble.selection:GreedySelection",
-    "per_horizon": "ensemble_forecast.ensemble.per_horizon:PerHorizon",
     "per_quantile": "ensemble_forecast.ensemble.per_quantile:PerQuantile",
     "featured": "ensemble_forecast.ensemble.featured:Featured",
     "residual_boosting": "ensemble_forecast.ensemble.residual_boosting:ResidualBoosting",
@@ -112,9 +111,19 @@ def find(name: str, *tables: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def folder_of(family: str) -> str:
+    """Tell the folder of a family's learner without importing it: statistical, linear, trees or deep; for a wrapper its own name.
+
+    >>> folder_of("xgboost"), folder_of("mlp"), folder_of("bagged")
+    ('trees', 'deep', 'bagged')
+    """
+    path = (LEARNERS | NETS | WRAPPERS)[family].partition(":")[0]
+    return path.split(".")[2]
+
+
 def is_cheap(family: str) -> bool:
-    """Whether a family's trials take seconds rather than minutes: the linear and statistical learners, told by their folder."""
-    return LEARNERS.get(family, "").startswith(("ensemble_forecast.learners.linear", "ensemble_forecast.learners.statistical"))
+    """Whether a family's trials take seconds rather than minutes: the linear and statistical learners."""
+    return family in LEARNERS and folder_of(family) in {"linear", "statistical"}
 
 
 def families() -> list[str]:

@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.pool import Pool
-from ensemble_forecast.search.reserve import MOST_MEMBERS, MOST_OF_A_FAMILY, Prospect, affordable
+from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, affordable, varied
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
@@ -135,7 +134,7 @@ def _affordable(study: Study, pool: Pool, field: Contestants, size: int, left_s:
 
 
 def gather(study: Study) -> Contestants:
-    """Read the out-of-fold forecasts of the best finished candidates of each family.
+    """Read the out-of-fold forecasts of the best finished candidates of each family and folder of learners.
 
     Where a few long series were scored at very many origins, which overlap, every so many of them are enough for the contest.
 
@@ -146,13 +145,8 @@ def gather(study: Study) -> Contestants:
     """
     scored = study.plan.scored
     expected_N3 = origins_table(study.plan)
-    candidates: list[Candidate] = []
-    entered: Counter[str] = Counter()
-    for candidate in best_first(study):
-        family = candidate.report["family"]
-        if entered[family] < MOST_OF_A_FAMILY and np.array_equal(candidate.origins_N3, expected_N3):
-            candidates.append(candidate)
-            entered[family] += 1
+    complete = [candidate for candidate in best_first(study) if np.array_equal(candidate.origins_N3, expected_N3)]
+    candidates = [complete[position] for position in varied(candidate.report["family"] for candidate in complete)]
     if not candidates:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
     kept = _thinned(study)

@@ -24,7 +24,6 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.periods import automatic_season
-from ensemble_forecast.features.seasons import usual_season
 from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.registry import find
@@ -157,7 +156,7 @@ def check_name(name: str) -> str:
 
 def _found_season(panel: Panel, pipeline: Pipeline) -> int:
     """Find the season where none is named, on the rows before the first window alone."""
-    guess = pipeline.model_copy(update={"season": usual_season(panel.freq)})
+    guess = pipeline.model_copy(update={"season": 1})  # no season has its first window earlier
     first = plan(panel, guess.task, test=guess.test, n_windows=guess.windows).folds[0]
     return automatic_season(panel.cut(first.cutoff_S))
 

@@ -22,7 +22,7 @@ def in_home(smoke_home, monkeypatch):
     return smoke_home
 
 
-def test_a_run_holds_what_the_design_lists(in_home):
+def test_a_run_holds_every_file_that_others_read(in_home):
     run = in_home / "runs/smoke"
     for name in ("pipeline.toml", "journal.log", "ledger.jsonl", "ensemble/manifest.json", "judged/manifest.json", "verdict.json"):
         assert (run / name).is_file(), name

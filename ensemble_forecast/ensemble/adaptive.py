@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from ensemble_forecast.ensemble.groups import bucket_of
+from ensemble_forecast.ensemble.buckets import bucket_of
 
-REPLAY = 100  # origins before the one asked for: older errors say little about a live series
+REPLAY = 100  # origins before the one asked for, whose labels are known: older errors say little about a live series
 BUCKETS = 4  # of the horizon
 RATES = (0.0, 0.01, 0.03, 0.1)  # learning rates g
 SHARPNESS = 1.0  # of the exponential weights, in standard normal units of loss
@@ -57,14 +57,14 @@ def adapt(forecast_NHQ: np.ndarray, step_N: np.ndarray, past: Replay, quantiles:
     step_N
         int64 (N,): their origins within the series.
     past
-        Forecasts from earlier origins; those more than 100 steps before an origin are not read.
+        Forecasts from earlier origins; those more than 100 steps and a horizon before an origin are not read.
     """
     horizon = forecast_NHQ.shape[1]
     bucket_H = bucket_of(horizon, min(BUCKETS, horizon))
     score_PH = normal_scores(past.truth_PH, past.forecast_PHQ, quantiles)
     adapted_NHQ = forecast_NHQ.copy()
     for row, step in enumerate(step_N.tolist()):
-        recent = (past.step >= step - REPLAY) & (past.step < step)
+        recent = (past.step >= step - REPLAY - horizon) & (past.step < step)
         for bucket in range(int(bucket_H[-1]) + 1):
             mine_H = bucket_H == bucket
             delay = int(np.flatnonzero(mine_H)[-1]) + 1

@@ -1,4 +1,4 @@
-"""The contract of everything that combines forecasts, and the one function that averages them.
+"""The contract of everything that combines forecasts, and the functions that average them.
 
 Combiners keep the conventions of learners (``learners.base``): the dataclass fields are the recipe and are never changed by `fit`; what was
 learnt lives in attributes that end in ``_`` and is plain data; `family` is the registered name.
@@ -10,6 +10,7 @@ are renormalised; where no member with a weight serves, the forecast is NaN.
 """
 
 import abc
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -21,7 +22,7 @@ from ensemble_forecast.forecasts import PROBABILITY_FLOOR, normalise
 from ensemble_forecast.learners.base import check_fitted
 from ensemble_forecast.windows import FEW_SERIES
 
-BLOCK_VALUES = 1 << 20  # numbers averaged at a time: bounds the temporary memory to 8 MiB
+BLOCK_VALUES = 1 << 20  # numbers worked on at a time: bounds the temporary memory to 8 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +59,6 @@ class Rows:
     def take(self, index: np.ndarray | slice) -> "Rows":
         """Select rows by position, slice or mask."""
         return Rows(self.series[index], self.window[index], self.step[index], self.scale[index], self.traits_NF[index])
-
-    @classmethod
-    def ahead(cls, step: np.ndarray) -> Self:
-        """Rows of forecasts of which nothing is known but the step: series and window are -1, the scale is NaN, and there are no traits."""
-        unknown = np.full(len(step), -1)
-        return cls(unknown, unknown, step, np.full(len(step), np.nan))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,15 +160,21 @@ def weights_of(combiner: Combiner) -> np.ndarray:
     return weights_M
 
 
+def blocks(n_rows: int, row_values: int) -> Iterator[slice]:
+    """Cut rows of so many values into blocks that fit into memory, at least one."""
+    length = max(1, BLOCK_VALUES // max(1, row_values))
+    for first in range(0, max(n_rows, 1), length):
+        yield slice(first, first + length)
+
+
 def served(forecasts_NHQM: np.ndarray) -> np.ndarray:
     """Which members forecast each row completely: bool (N, M)."""
     n_rows, *sizes = forecasts_NHQM.shape
     served_NM = np.ones((n_rows, sizes[-1]), dtype=bool)
-    block = max(1, BLOCK_VALUES // max(1, int(np.prod(sizes))))
-    for first in range(0, n_rows, block):
-        finite = np.isfinite(forecasts_NHQM[first : first + block])
+    for block in blocks(n_rows, int(np.prod(sizes))):
+        finite = np.isfinite(forecasts_NHQM[block])
         if not finite.all():  # the usual case is told in a tenth of the time
-            served_NM[first : first + block] = finite.all(axis=(1, 2))
+            served_NM[block] = finite.all(axis=(1, 2))
     return served_NM
 
 
@@ -200,18 +201,27 @@ def weighted(forecasts_NHQM: np.ndarray, weights_M: np.ndarray, kind: str) -> np
     Sums run over the last axis of a product, never through BLAS, so that the forecast of a row has the same bits whatever rows come with it.
     """
     n_rows, *sizes = forecasts_NHQM.shape
-    block = max(1, BLOCK_VALUES // max(1, int(np.prod(sizes))))
-    parts = [_weighted_block(forecasts_NHQM[first : first + block], weights_M, kind) for first in range(0, max(n_rows, 1), block)]
+    parts = []
+    for block in blocks(n_rows, int(np.prod(sizes))):
+        values = opened(forecasts_NHQM[block], kind)
+        if np.isfinite(values).all():
+            parts.append(closed(np.multiply(values, weights_M, order="C", dtype=float).sum(axis=-1), kind))
+        else:
+            parts.append(_renormalised(values, weights_M, kind))
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
-def _weighted_block(forecasts_NHQM: np.ndarray, weights_M: np.ndarray, kind: str) -> np.ndarray:
-    """Average a few rows."""
-    values = opened(forecasts_NHQM, kind)
-    if np.isfinite(values).all():
-        return closed(np.multiply(values, weights_M, order="C", dtype=float).sum(axis=-1), kind)
+def weighted_rows(forecasts_NHQM: np.ndarray, weights_NM: np.ndarray, kind: str) -> np.ndarray:
+    """Average as `weighted` does, with weights of its own for every row, in any unit: float64 (N, H, Q)."""
+    n_rows, *sizes = forecasts_NHQM.shape
+    parts = [_renormalised(opened(forecasts_NHQM[block], kind), weights_NM[block], kind) for block in blocks(n_rows, int(np.prod(sizes)))]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _renormalised(values: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
+    """Average opened values by weights, (M,) or (N, M), of which those of missing members go to the others of the row."""
     served_NM = served(values)
-    share_NM = np.where(served_NM, weights_M, 0.0)
+    share_NM = np.where(served_NM, weights, 0.0)
     total_N = share_NM.sum(axis=-1)
     share_NM /= np.where(total_N > 0, total_N, np.nan)[:, None]
     filled = np.where(served_NM[:, None, None, :], values, 0.0)

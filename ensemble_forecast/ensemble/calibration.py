@@ -25,8 +25,8 @@ from scipy.special import expit
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.ensemble.base import Rows, closed, clusters, opened
-from ensemble_forecast.ensemble.contest import clustered_mean
-from ensemble_forecast.ensemble.groups import bucket_of
+from ensemble_forecast.ensemble.buckets import bucket_of
+from ensemble_forecast.ensemble.luck import clustered_mean
 from ensemble_forecast.learners.base import check_fitted
 from ensemble_forecast.metrics import cross_entropy
 
@@ -49,7 +49,7 @@ class Calibration:
     family: ClassVar[str] = "conformal"
 
     def fit(self, forecast_NHQ: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task) -> Self:
-        """Learn from forecasts whose weights were learnt before them; from no rows at all the identity is learnt.
+        """Learn from forecasts whose weights were learnt on other rows; from no rows at all the identity is learnt.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """Weights by kind of series: boosted trees read the traits of a series and say which members to believe there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,18 +9,17 @@ from scipy.special import softmax
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Combiner, Needs, Rows
-from ensemble_forecast.ensemble.cells import Cells, sample
-from ensemble_forecast.ensemble.per_series import weighted_rows
+from ensemble_forecast.ensemble.base import Combiner, Needs, Rows, weighted_rows
+from ensemble_forecast.ensemble.cells import Cells, held_out, sample
 from ensemble_forecast.ensemble.simplex import shrinkage, simplex_weights
+from ensemble_forecast.ensemble.traits import without_window
 from ensemble_forecast.learners.base import check_fitted
-from ensemble_forecast.learners.trees.margins import Watched, added, boost, revive
-from ensemble_forecast.seeds import generator
+from ensemble_forecast.learners.trees.boosting import from_bytes
+from ensemble_forecast.learners.trees.margins import Watched, added, boost
 
 LEAST_SERIES = 200
 ROUNDS = 120
 PATIENCE = 15
-HELD_OUT = 0.3  # of the clusters, to choose the number of rounds
 SMALLEST_WEIGHT = 1e-6
 
 
@@ -45,6 +44,7 @@ class Featured(Combiner):
     def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
         """Weigh the panel, choose the number of trees on series held out, then grow them on all; see `Combiner.fit`."""
         cells = sample(forecasts_NHQM, truth_NH, rows, task)
+        rows = replace(rows, traits_NF=without_window(rows.traits_NF, rows.series))
         self.kind_ = task.kind
         self.panel_M_ = simplex_weights(cells, shrinkage(rows, task.horizon), deadline)
         self.trees_, self.n_trees_ = np.empty(0, dtype=np.uint8), 0
@@ -83,16 +83,9 @@ class Featured(Combiner):
         if not self.n_trees_:
             return np.broadcast_to(self.panel_M_, (len(rows), len(self.panel_M_)))
         if getattr(self, "_booster", None) is None:
-            self._booster = revive(self.trees_)
+            self._booster = from_bytes(self.trees_)
         start_M = np.log(np.maximum(self.panel_M_, SMALLEST_WEIGHT))
         return np.asarray(softmax(start_M + added(self._booster, rows.traits_NF, len(start_M)), axis=1))
-
-
-def held_out(cluster_C: np.ndarray, seed: int) -> np.ndarray:
-    """Mask the cells of a drawn share of the clusters: bool (C,)."""
-    labels = np.unique(cluster_C)
-    chosen = generator(seed, "held-out").permutation(labels)[: int(HELD_OUT * len(labels))]
-    return np.isin(cluster_C, chosen)
 
 
 def combined(values_CQM: np.ndarray, weights_CM: np.ndarray) -> np.ndarray:

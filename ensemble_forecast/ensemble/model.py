@@ -60,7 +60,7 @@ class Ensemble:
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Forecast from each origin, reading nothing later than it.
 
-        Where there are few series, the quantiles of those that went on after the fit follow the errors made since (`adaptive`).
+        Where it was fitted on few series, the quantiles of those that went on after the fit follow the errors made since (`adaptive`).
 
         Returns
         -------
@@ -68,7 +68,7 @@ class Ensemble:
         counted in the log.
         """
         combined_NHQ = self._calibrated(panel, origins, deadline)
-        if self.task.kind == "quantiles" and panel.n_series < FEW_SERIES:
+        if self.task.kind == "quantiles" and len(self.ids) < FEW_SERIES:  # not those asked for: a forecast must not hang on its company
             self._adapt(combined_NHQ, panel, origins, deadline)
         unserved_N = np.isnan(combined_NHQ[:, 0, 0])
         if unserved_N.any():
@@ -90,8 +90,7 @@ class Ensemble:
         """Build an ensemble from what `persist.load` read."""
         members = {name.removeprefix(MEMBER): part for name, part in parts.items() if name.startswith(MEMBER)}
         rest = {name: parts[name] for name in ("task", "combiner", "calibration", "fallback")}
-        ids, until = tuple(parts.get("ids", ())), tuple(parts.get("until", ()))  # an older artefact names no series
-        return cls(members=members, ids=ids, until=until, **rest)
+        return cls(members=members, ids=tuple(parts["ids"]), until=tuple(parts["until"]), **rest)
 
     def _calibrated(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Combine and calibrate what the members forecast: NHQ."""
@@ -108,9 +107,9 @@ class Ensemble:
             fitted = int(np.searchsorted(stamps, np.datetime64(until[panel.ids[index]]), side="right")) - 1
             asked = np.flatnonzero((origins.series == index) & (origins.step > fitted))
             step_N = origins.step[asked]
-            if fitted < 0 or not len(asked):
+            if not len(asked):
                 continue
-            step_P = np.arange(max(fitted, step_N.min() - REPLAY), step_N.max())
+            step_P = np.arange(max(fitted, step_N.min() - REPLAY - self.task.horizon, 0), step_N.max())
             past = Origins(np.full(len(step_P), index), step_P)
             replay = Replay(past.step, self._calibrated(panel, past, deadline), truth(panel, past, self.task.horizon))
             combined_NHQ[asked] = adapt(combined_NHQ[asked], step_N, replay, self.task.quantiles)

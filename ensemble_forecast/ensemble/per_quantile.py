@@ -7,9 +7,8 @@ import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Combiner, Needs, Rows
+from ensemble_forecast.ensemble.base import Combiner, Needs, Rows, served, weighted
 from ensemble_forecast.ensemble.cells import sample
-from ensemble_forecast.ensemble.groups import weighted_by_group
 from ensemble_forecast.ensemble.simplex import shrinkage, simplex_weights
 from ensemble_forecast.learners.base import check_fitted
 
@@ -51,9 +50,28 @@ class PerQuantile(Combiner):
     def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:  # noqa: ARG002
         """Average every group by its weights, and sort; see `Combiner.combine`."""
         check_fitted(self)
-        return weighted_by_group(forecasts_NHQM, self.weights_GM_, self.group_Q_, 2, self.kind_)
+        return weighted_by_level(forecasts_NHQM, self.weights_GM_, self.group_Q_, self.kind_)
 
 
 def level_groups(quantiles: tuple[float, ...]) -> np.ndarray:
     """Sort levels into low, middle and high, those that there are: int64 (Q,), from 0."""
     return np.unique(np.searchsorted(MIDDLE, quantiles), return_inverse=True)[1].reshape(-1)
+
+
+def weighted_by_level(forecasts_NHQM: np.ndarray, weights_GM: np.ndarray, group_Q: np.ndarray, kind: str) -> np.ndarray:
+    """Average members with the weights of each level's group: float64 (N, H, Q), coherent, NaN rows where nobody serves.
+
+    Parameters
+    ----------
+    weights_GM
+        One set of weights a group.
+    group_Q
+        int64, not decreasing: group of each level; all 0 for kind ``direction``, where a probability cannot be averaged without its other.
+    """
+    served_NM = served(forecasts_NHQM)
+    if not served_NM.all():  # a member serves a whole row or none of it, in every group alike
+        forecasts_NHQM = np.where(served_NM[:, None, None, :], forecasts_NHQM, np.nan)
+    parts = [weighted(forecasts_NHQM[:, :, group_Q == group], weights_M, kind) for group, weights_M in enumerate(weights_GM)]
+    combined_NHQ = np.concatenate(parts, axis=2)
+    combined_NHQ[np.isnan(combined_NHQ).any(axis=(1, 2))] = np.nan
+    return np.sort(combined_NHQ, axis=-1) if kind == "quantiles" else combined_NHQ

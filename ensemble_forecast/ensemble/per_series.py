@@ -7,16 +7,16 @@ import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import BLOCK_VALUES, Combiner, Needs, Rows, closed, opened, served
-from ensemble_forecast.ensemble.cells import FARTHEST, sample
+from ensemble_forecast.ensemble.base import Combiner, Needs, Rows, served, weighted_rows
+from ensemble_forecast.ensemble.cells import FARTHEST
 from ensemble_forecast.ensemble.inverse_loss import SMALLEST_LOSS
-from ensemble_forecast.ensemble.simplex import shrinkage, simplex_weights
+from ensemble_forecast.ensemble.simplex import learn_simplex
 from ensemble_forecast.learners.base import check_fitted
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.seeds import generator
 
 PULLS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # pseudo-windows; beyond them, the panel's weights alone
-UNTESTED = 2.0  # the pull where a single window leaves nothing to test it on: the contest's later windows judge it
+UNTESTED = 2.0  # the pull where a single window teaches, which leaves none to test it on
 MAX_SERIES = 500  # that choose the pull: more add time, not knowledge
 MAX_VALUES = 4_000_000  # forecast values that choose it, where a window has many origins a series
 
@@ -60,7 +60,7 @@ class PerSeries(Combiner):
         losses_NM = row_losses(forecasts_NHQM, truth_NH, rows, task)
         self.kind_ = task.kind
         self.pull_ = choose_pull(forecasts_NHQM, truth_NH, losses_NM, rows, task, deadline)
-        self.panel_M_ = panel_weights(forecasts_NHQM, truth_NH, rows, task, deadline)
+        self.panel_M_ = learn_simplex(forecasts_NHQM, truth_NH, rows, task, deadline)
         evidence = weigh(losses_NM, rows, self.panel_M_, task.horizon)
         self.series_, self.weights_SM_ = evidence.series, pulled(evidence, self.panel_M_, self.pull_)
         self.weights_M_ = self._weights_of(rows).mean(axis=0)
@@ -74,11 +74,6 @@ class PerSeries(Combiner):
     def _weights_of(self, rows: Rows) -> np.ndarray:
         """Look up the weights of each row, (N, M)."""
         return looked_up(rows.series, self.series_, self.weights_SM_, self.panel_M_)
-
-
-def panel_weights(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:
-    """Weights (M,) of `Simplex`."""
-    return simplex_weights(sample(forecasts_NHQM, truth_NH, rows, task), shrinkage(rows, task.horizon), deadline)
 
 
 def row_losses(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task) -> np.ndarray:
@@ -131,7 +126,7 @@ def choose_pull(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, losses_NM: np.
         if deadline.passed():
             return np.inf
         out_N = rows.window == window
-        panel_M = panel_weights(forecasts_NHQM[~out_N], truth_NH[~out_N], rows.take(~out_N), task, deadline)
+        panel_M = learn_simplex(forecasts_NHQM[~out_N], truth_NH[~out_N], rows.take(~out_N), task, deadline)
         evidence = weigh(losses_NM[~out_N], rows.take(~out_N), panel_M, task.horizon)
         judged = _judged(pulls, evidence, panel_M, forecasts_NHQM[out_N], truth_NH[out_N], rows.take(out_N), task)
         total += out_N.sum() * judged
@@ -157,21 +152,6 @@ def looked_up(series_N: np.ndarray, series_S: np.ndarray, weights_SM: np.ndarray
     place_N = np.searchsorted(series_S, series_N)
     known_N = np.append(series_S, -1)[place_N] == series_N
     return np.where(known_N[:, None] & (series_N >= 0)[:, None], table_SM[place_N], panel_M)
-
-
-def weighted_rows(forecasts_NHQM: np.ndarray, weights_NM: np.ndarray, kind: str) -> np.ndarray:
-    """Average as `base.weighted` does, with weights of its own for every row: float64 (N, H, Q)."""
-    block = max(1, BLOCK_VALUES // max(1, int(np.prod(forecasts_NHQM.shape[1:]))))
-    combined_NHQ = np.empty(forecasts_NHQM.shape[:3])
-    for first in range(0, len(forecasts_NHQM), block):
-        chunk = slice(first, first + block)
-        served_NM = served(forecasts_NHQM[chunk])
-        share_NM = np.where(served_NM, weights_NM[chunk], 0.0)
-        total_N = share_NM.sum(axis=-1)
-        share_NM /= np.where(total_N > 0, total_N, np.nan)[:, None]
-        values = opened(np.where(served_NM[:, None, None, :], forecasts_NHQM[chunk], 0.5), kind)
-        combined_NHQ[chunk] = closed(np.multiply(values, share_NM[:, None, None, :], order="C", dtype=float).sum(axis=-1), kind)
-    return combined_NHQ
 
 
 def _enough(rows: Rows, row_size: int, seed: int) -> np.ndarray:

@@ -20,13 +20,13 @@ SAME = 0.01  # mean squared distance over mean squared error: an error correlati
 COPY_VALUES = 60_000  # cells x levels: enough to recognise a copy
 
 
-def survivors(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, size: int = 20) -> np.ndarray:
+def survivors(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, size: int | None = None) -> np.ndarray:
     """Choose the candidates that are worth combining.
 
     Parameters
     ----------
     size
-        Most candidates to keep, the best by loss.
+        Most candidates to keep, the best by loss; None: all that are worth it.
 
     Returns
     -------

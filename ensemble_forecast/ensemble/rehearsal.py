@@ -11,7 +11,7 @@ import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import BLOCK_VALUES, Combiner, Rows
+from ensemble_forecast.ensemble.base import Combiner, Rows, blocks
 from ensemble_forecast.ensemble.pruning import survivors
 
 NO_TIME = "the time for the contest was over before it was judged"
@@ -65,7 +65,7 @@ def rehearse(
                 reason = NO_TIME
             if not reason and len(lesson.members):
                 fitted = replace(combiner).fit(lesson.taught_NHQM, lesson.truth_NH, lesson.rows, task, deadline)
-                played_NHQ[lesson.now] = forecast(fitted, forecasts_NHQM, rows, lesson.now, lesson.members)
+                played_NHQ[lesson.now] = _forecast(fitted, forecasts_NHQM, rows, lesson.now, lesson.members)
         if not reason and name not in required and deadline.passed():
             reason = NO_TIME
         if reason:
@@ -101,13 +101,11 @@ def _why_not(combiner: Combiner, lessons: list[_Lesson], task: Task) -> str:
     return next(filter(None, (combiner.needs.lacking(lesson.truth_NH, lesson.rows, task) for lesson in lessons)), "")
 
 
-def forecast(combiner: Combiner, forecasts_NHQM: np.ndarray, rows: Rows, index: np.ndarray, members: np.ndarray) -> np.ndarray:
+def _forecast(combiner: Combiner, forecasts_NHQM: np.ndarray, rows: Rows, index: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Combine some members at some rows, a few rows at a time: no combiner sees, or copies, all of a large panel at once."""
-    block = max(1, BLOCK_VALUES // max(1, int(np.prod(forecasts_NHQM.shape[1:]))))
     combined_NHQ = np.empty((len(index), *forecasts_NHQM.shape[1:3]))
-    for first in range(0, len(index), block):
-        chunk = index[first : first + block]
-        combined_NHQ[first : first + block] = combiner.combine(forecasts_NHQM[chunk][..., members], rows.take(chunk))
+    for block in blocks(len(index), int(np.prod(forecasts_NHQM.shape[1:]))):
+        combined_NHQ[block] = combiner.combine(forecasts_NHQM[index[block]][..., members], rows.take(index[block]))
     return combined_NHQ
 
 

@@ -1,20 +1,21 @@
 """A correction on top of the weights: boosted trees learn what the combined forecast leaves over, from how the members disagree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import BLOCK_VALUES, Combiner, Needs, Rows, clusters, served, weighted
-from ensemble_forecast.ensemble.cells import FARTHEST, draw, sample
-from ensemble_forecast.ensemble.featured import held_out
-from ensemble_forecast.ensemble.simplex import shrinkage, simplex_weights
+from ensemble_forecast.ensemble.base import Combiner, Needs, Rows, blocks, clusters, served, weighted
+from ensemble_forecast.ensemble.cells import FARTHEST, draw, held_out
+from ensemble_forecast.ensemble.simplex import learn_simplex
+from ensemble_forecast.ensemble.traits import without_window
 from ensemble_forecast.learners.base import check_fitted
-from ensemble_forecast.learners.trees.margins import Watched, added, boost, revive
+from ensemble_forecast.learners.trees.boosting import from_bytes
+from ensemble_forecast.learners.trees.margins import Watched, added, boost
 
-LEAST_CELLS = 10_000  # to learn from; half of the windows teach in the contest, so 20,000 in all
+LEAST_CELLS = 10_000  # to learn from; in the contest all windows but one teach
 MAX_CELLS = 40_000  # (row, step) pairs that the trees learn from: more add time, not knowledge
 ROUNDS = 200
 PATIENCE = 15
@@ -41,11 +42,12 @@ class ResidualBoosting(Combiner):
     def fit(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> Self:
         """Weigh, then learn the correction; see `Combiner.fit`."""
         self.kind_, self.middle_ = task.kind, task.quantiles.index(0.5)
-        self.weights_M_ = simplex_weights(sample(forecasts_NHQM, truth_NH, rows, task), shrinkage(rows, task.horizon), deadline)
+        self.weights_M_ = learn_simplex(forecasts_NHQM, truth_NH, rows, task, deadline)
         self.trees_, self.n_trees_ = np.empty(0, dtype=np.uint8), 0
         self._booster: Any = None  # cache of the live trees; trees_ holds their bytes
         if not self.needs.lacking(truth_NH, rows, task):
-            self._learn(forecasts_NHQM, truth_NH, rows, task, deadline)
+            blind = replace(rows, traits_NF=without_window(rows.traits_NF, rows.series))
+            self._learn(forecasts_NHQM, truth_NH, blind, task, deadline)
         return self
 
     def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:
@@ -55,16 +57,14 @@ class ResidualBoosting(Combiner):
         if not self.n_trees_:
             return combined_NHQ
         if getattr(self, "_booster", None) is None:
-            self._booster = revive(self.trees_)
+            self._booster = from_bytes(self.trees_)
         n_rows, horizon = combined_NHQ.shape[:2]
-        block = max(1, BLOCK_VALUES // (horizon * (len(self.weights_M_) + rows.traits_NF.shape[1])))
-        for first in range(0, n_rows, block):
-            chunk = slice(first, first + block)
-            part_NHQ = combined_NHQ[chunk]
+        for block in blocks(n_rows, horizon * (len(self.weights_M_) + rows.traits_NF.shape[1])):
+            part_NHQ = combined_NHQ[block]
             row_C, step_C = (index.reshape(-1) for index in np.indices(part_NHQ.shape[:2]))
-            inputs_CF = self._inputs(forecasts_NHQM[chunk], part_NHQ, rows.take(chunk), row_C, step_C)
-            shift_NH = added(self._booster, inputs_CF, 1).reshape(part_NHQ.shape[:2]) * rows.scale[chunk, None]
-            combined_NHQ[chunk] = part_NHQ + shift_NH[..., None]
+            inputs_CF = self._inputs(forecasts_NHQM[block], part_NHQ, rows.take(block), row_C, step_C)
+            shift_NH = added(self._booster, inputs_CF, 1).reshape(part_NHQ.shape[:2]) * rows.scale[block, None]
+            combined_NHQ[block] = part_NHQ + shift_NH[..., None]
         return combined_NHQ
 
     def _learn(self, forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> None:

@@ -43,6 +43,11 @@ class Simplex(WeightedCombiner):
         return simplex_weights(sample(forecasts_NHQM, truth_NH, rows, task), self.shrink_, deadline, self.steps)
 
 
+def learn_simplex(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, deadline: Deadline) -> np.ndarray:
+    """Learn the weights (M,) of `Simplex`, for combiners that begin from them."""
+    return simplex_weights(sample(forecasts_NHQM, truth_NH, rows, task), shrinkage(rows, task.horizon), deadline)
+
+
 def simplex_weights(cells: Cells, shrink: float, deadline: Deadline, steps: int = STEPS) -> np.ndarray:
     """Minimise the mean loss over the simplex and shrink the weights (M,) to equal ones."""
     return (1 - shrink) * descend(cells, steps, deadline) + shrink / cells.n_members

@@ -48,6 +48,22 @@ def traits_at(panel: Panel, origins: Origins, season: int) -> np.ndarray:
     return traits_NF
 
 
+def without_window(traits_NF: np.ndarray, series_N: np.ndarray) -> np.ndarray:
+    """Give every row the length of its series' longest row, and leave the other traits as they are: what rules are to be learnt from.
+
+    Where series are equally long, the length at an origin names the window, and trees would learn by heart what the newest period did to
+    all series alike: the next one, longer still, would get it once more.
+    """
+    if not traits_NF.size:
+        return traits_NF
+    column, (_, place_N) = TRAITS.index("length"), np.unique(series_N, return_inverse=True)
+    longest_S = np.full(place_N.max() + 1, -np.inf)
+    np.maximum.at(longest_S, place_N, traits_NF[:, column])
+    blind_NF = traits_NF.copy()
+    blind_NF[:, column] = longest_S[place_N]
+    return blind_NF
+
+
 def _describe(y_NL: np.ndarray, step_N: np.ndarray, season: int) -> np.ndarray:
     """Compute the traits of a few rows; steps before the start of a series are NaN."""
     inside_NL = np.isfinite(y_NL)

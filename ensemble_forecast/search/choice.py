@@ -44,8 +44,7 @@ class Choice:
 
     def may_draw(self, family: str, prospects: Sequence[Prospect]) -> bool:
         """Whether a draw of a family has a chance to fit: the least work that it was seen to do does."""
-        least = min((work for work, _ in self._history.costs.seen.get(family, [])), default=0.0)
-        return self.fits(family, least, prospects)
+        return self.fits(family, self._history.costs.least_work(family), prospects)
 
     def worths(
         self, due: Due, prospects: Sequence[Prospect], suits: Callable[[str], bool], *, may_import: bool = True

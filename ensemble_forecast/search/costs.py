@@ -49,6 +49,10 @@ class Costs:
         """Whether a trial of the family was timed."""
         return bool(self.seen.get(family))
 
+    def least_work(self, family: str) -> float:
+        """Return the least work a trial of the family was seen to do; 0 before its first."""
+        return min((work for work, _ in self.seen.get(family, [])), default=0.0)
+
     def machine_factor(self) -> float:
         """Real seconds for a unit of work: what a family is predicted by before its first trial.
 

@@ -43,9 +43,6 @@ class Due:
         self._entries: list[Entry] = []
         self._taken: set[str] = set()  # they run, or have ended by now
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def entries(self) -> list[Entry]:
         """Return what is still due, lowest rank first."""
         return list(self._entries)

@@ -61,3 +61,11 @@ def task():
 @pytest.fixture
 def direction_task():
     return Task(horizon=4, quantiles=QUANTILES, kind="direction")
+
+
+@pytest.fixture
+def field(seeded):
+    """Four members of different quality on a panel in three windows: forecasts, truth, rows."""
+    rows = seeded.panel_rows(150, 3)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.4, 0.9, 0.9, 1.0]), 0.5)
+    return forecasts.astype(np.float32), truth, rows

@@ -94,7 +94,7 @@ def test_a_forecast_does_not_depend_on_the_other_origins():
 
 
 def test_only_the_last_origins_are_replayed():
-    past = live(0, REPLAY + 60, 2.0)
+    past = live(0, REPLAY + 61, 2.0)
     last = slice(60, None)
     recent = Replay(past.step[last], past.forecast_PHQ[last], past.truth_PH[last])
     end = past.step[-1:] + 1

@@ -9,11 +9,10 @@ import pytest
 from ensemble_forecast import persist
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble import residual_boosting
-from ensemble_forecast.ensemble.base import Rows
+from ensemble_forecast.ensemble import base
+from ensemble_forecast.ensemble.base import Rows, weighted_rows
 from ensemble_forecast.ensemble.cells import sample
 from ensemble_forecast.ensemble.featured import Featured, descent
-from ensemble_forecast.ensemble.per_series import weighted_rows
 from ensemble_forecast.ensemble.residual_boosting import ResidualBoosting
 from ensemble_forecast.ensemble.simplex import Simplex
 from ensemble_forecast.metrics import cell_loss
@@ -147,8 +146,24 @@ def test_a_shift_moves_all_quantiles_of_a_cell_alike():
 def test_the_trees_read_the_same_in_blocks(monkeypatch):
     forecasts, rows = later()
     whole = fitted("residual_boosting").combine(forecasts, rows)
-    monkeypatch.setattr(residual_boosting, "BLOCK_VALUES", 100)
+    monkeypatch.setattr(base, "BLOCK_VALUES", 100)
     assert fitted("residual_boosting").combine(forecasts, rows).tobytes() == whole.tobytes()
+
+
+@both
+def test_what_a_period_did_to_all_series_is_not_put_down_to_their_length(name):
+    """Of equally long series the length names the window; here the first two members are good in the first window, the others in the second."""
+    forecasts, truth, rows = panel(False)
+    better_NM = np.where(rows.window[:, None] == 0, [1, 1, 0, 0], [0, 0, 1, 1])
+    shocked = forecasts + 2.0 * (1 - better_NM)[:, None, None, :] + np.where(rows.window == 0, -1.0, 1.0)[:, None, None, None]
+    traits_NF = rows.traits_NF.copy()
+    traits_NF[:, 0] = np.log(rows.step + 1.0)
+    dated = replace(rows, traits_NF=traits_NF)
+    combiner = COMBINERS[name]().fit(shocked, truth, dated, TASK, NEVER)
+    now = rows.window == 1
+    later_still = replace(dated.take(now), traits_NF=traits_NF[now] + np.array([0.1, 0.0, 0.0]))
+    earlier = replace(later_still, traits_NF=traits_NF[~now])
+    assert combiner.combine(shocked[now], later_still).tobytes() == combiner.combine(shocked[now], earlier).tobytes()
 
 
 @pytest.mark.parametrize("kind", ["quantiles", "direction"])

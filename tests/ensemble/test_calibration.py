@@ -5,8 +5,8 @@ from sklearn.dummy import DummyRegressor
 
 from ensemble_forecast.data.task import DECILES, Task
 from ensemble_forecast.ensemble.base import Rows
+from ensemble_forecast.ensemble.buckets import bucket_of
 from ensemble_forecast.ensemble.calibration import Calibration, independent_times, parts, platt, shifts
-from ensemble_forecast.ensemble.groups import bucket_of
 from ensemble_forecast.errors import NotFitted
 from ensemble_forecast.metrics import log_loss
 

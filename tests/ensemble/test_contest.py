@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm, t
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.averages import Mean, Median, TrimmedMean
 from ensemble_forecast.ensemble.base import Rows
-from ensemble_forecast.ensemble.contest import clustered_mean, contest, luck
+from ensemble_forecast.ensemble.contest import contest
 from ensemble_forecast.ensemble.featured import Featured
 from ensemble_forecast.ensemble.halves import cross_fitted
 from ensemble_forecast.ensemble.inverse_loss import InverseLoss
 from ensemble_forecast.ensemble.layered import Layered
+from ensemble_forecast.ensemble.rehearsal import NO_TIME
 from ensemble_forecast.ensemble.selection import BestSingle, GreedySelection
 from ensemble_forecast.ensemble.simplex import Simplex
 from ensemble_forecast.errors import BadInput, Unfinished
@@ -117,7 +117,7 @@ def test_a_gain_that_one_window_alone_shows_does_not_win_on_a_panel(seeded, task
     assert result.winner == "mean"
 
 
-def test_the_best_single_candidate_is_judged_but_never_wins(seeded, task):
+def test_the_best_single_candidate_is_judged_but_never_wins_on_a_panel(seeded, task):
     rows, rng = seeded.panel_rows(200, 3), np.random.default_rng(0)
     forecasts, truth = seeded.draw(rng, rows, 4, np.array([0.3, 0.55]))
     crowd = forecasts[..., 1:] + 0.2 * rng.normal(size=(len(rows), 4, 1, 4))
@@ -144,19 +144,6 @@ def test_the_table_holds_paired_differences_to_the_average(seeded, task):
     assert {each.name for each in result.table} == {"mean", "median", "best_single"}
 
 
-def test_the_standard_error_is_that_of_cluster_means():
-    rng = np.random.default_rng(0)
-    label = np.repeat(np.arange(30), 5)
-    values = np.repeat(rng.normal(size=30), 5)[:, None] + np.zeros((150, 2))
-    mean, error, n_clusters = clustered_mean(values, label)
-    assert (mean, error, n_clusters) == (
-        pytest.approx(values[::5, 0].mean()),
-        pytest.approx(values[::5, 0].std(ddof=1) / np.sqrt(30)),
-        30,
-    )
-    assert clustered_mean(values, np.zeros(150))[1] == np.inf
-
-
 def test_rows_a_contestant_does_not_serve_are_charged(seeded, task):
     rows = seeded.panel_rows(100, 2)
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.6]))
@@ -175,7 +162,7 @@ def test_with_one_window_the_simplex_is_taken_half_shrunk_and_nothing_is_judged(
     rows = seeded.panel_rows(300, 1)
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.6, 0.5]))
     result = contest(forecasts, truth, rows, task, NEVER, everybody())
-    assert (result.winner, result.combiner.shrink_, result.table, result.n_clusters) == ("simplex", 0.5, (), 0)
+    assert (result.winner, result.combiner.shrink_, result.table) == ("simplex", 0.5, ())
     halves = cross_fitted(Simplex(), forecasts[..., result.members], truth, rows, task, NEVER)
     assert result.rehearsed_NHQ.tobytes() == halves.tobytes()
 
@@ -206,9 +193,9 @@ def test_a_passed_deadline_leaves_contestants_out_and_says_so(seeded, task):
     rows = seeded.panel_rows(60, 2)
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.ones(3))
     result = contest(forecasts, truth, rows, task, Deadline.after(0), everybody())
-    assert result.truncated
     assert result.winner == "mean"
     assert [each.name for each in result.table if np.isfinite(each.loss)] == ["mean"]
+    assert {each.reason for each in result.table if each.name != "mean"} == {NO_TIME}
 
 
 def test_a_contestant_can_be_chosen_and_an_unknown_one_is_refused(seeded, task):
@@ -261,7 +248,6 @@ def test_a_contestant_that_lacks_what_it_needs_is_listed_with_the_reason(seeded,
     forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.ones(3))
     result = contest(forecasts, truth, rows, task, NEVER, {"featured": Featured()})
     assert next(each.reason for each in result.table if each.name == "featured") == "it needs 200 series to learn from; there are 60"
-    assert not result.truncated
     with pytest.raises(BadInput, match="'featured' cannot be used here: it needs 200 series"):
         contest(forecasts, truth, rows, task, NEVER, {"featured": Featured()}, chosen="featured")
 
@@ -289,18 +275,3 @@ def test_forecasts_reread_from_disk_give_the_same_bits(task, tmp_path):
     for name in combiners:
         weights = [find(name, "combiners")().fit(each, truth, rows, task, NEVER).weights_M_.tobytes() for each in (forecasts, reread)]
         assert weights[0] == weights[1], name
-
-
-def test_luck_is_that_of_independent_contestants_on_few_clusters_and_less_for_those_that_move_together_on_many():
-    rng = np.random.default_rng(0)
-    shared = rng.normal(size=(400, 1))
-    alike = {str(k): shared + 0.05 * rng.normal(size=(400, 1)) for k in range(12)}
-    apart = {str(k): rng.normal(size=(400, 1)) for k in range(12)}
-    label = np.arange(400)
-    one_se = 1 - (1 - norm.cdf(1.0))
-    independent = t.ppf(one_se ** (1 / 12), 399)
-    assert luck(apart, label, 0) == pytest.approx(independent, abs=0.1)
-    assert luck(alike, label, 0) < 1.3
-    few = {name: gain[:50] for name, gain in alike.items()}
-    assert luck(few, label[:50], 0) == pytest.approx(t.ppf(one_se ** (1 / 12), 49))
-    assert luck({"a": shared}, np.zeros(400, dtype=int), 0) == np.inf

@@ -3,20 +3,11 @@ import pytest
 
 from ensemble_forecast import persist
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.averages import Mean, Median
+from ensemble_forecast.ensemble.averages import Median
 from ensemble_forecast.ensemble.layered import Layered, cross_fit, learn_shares
-from ensemble_forecast.ensemble.linear_stack import LinearStack
-from ensemble_forecast.ensemble.rehearsal import NO_TIME, rehearse
 from ensemble_forecast.ensemble.simplex import Simplex
 
 NEVER = Deadline.never()
-
-
-@pytest.fixture
-def field(seeded):
-    rows = seeded.panel_rows(150, 3)
-    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.4, 0.9, 0.9, 1.0]), 0.5)
-    return forecasts.astype(np.float32), truth, rows
 
 
 def test_given_shares_average_the_combiners_fitted_on_everything(field, task):
@@ -68,40 +59,3 @@ def test_nested_combiners_survive_save_and_load(field, task, tmp_path):
 def test_traits_are_needed_where_a_combiner_below_reads_them():
     assert Layered(over=("mean", "featured")).needs.traits
     assert not Layered(over=("mean", "simplex")).needs.traits
-
-
-def test_a_rehearsal_is_what_a_loop_over_windows_gives(field, task):
-    forecasts, truth, rows = field
-    order = np.random.default_rng(1).permutation(len(rows))
-    forecasts, truth, rows = forecasts[order], truth[order], rows.take(order)
-    rehearsal = rehearse({"simplex": Simplex()}, forecasts, truth, rows, task, NEVER, None)
-    for window in range(3):
-        others, now = rows.window != window, rows.window == window
-        fitted = Simplex().fit(forecasts[others], truth[others], rows.take(others), task, NEVER)
-        played = rehearsal.forecasts["simplex"][now]
-        assert played.tobytes() == fitted.combine(forecasts[now], rows.take(now)).tobytes()
-
-
-def test_a_rehearsal_says_why_somebody_is_absent(field, task):
-    forecasts, truth, rows = field
-    from_registry = {"mean": Mean(), "simplex": Simplex()}
-    late = rehearse(from_registry, forecasts, truth, rows, task, Deadline.after(0), 4, {"mean"})
-    assert (list(late.forecasts), late.absent) == (["mean"], {"simplex": NO_TIME})
-
-
-def test_least_squares_weights_solve_the_penalised_problem(seeded, task):
-    """Against a long projected descent on what the module says it minimises: squares of errors, plus a pull to equal weights."""
-    rng = np.random.default_rng(0)
-    rows = seeded.panel_rows(200, 2)
-    forecasts, truth = seeded.draw(rng, rows, 4, np.array([0.4, 0.8, 1.5]))
-    fitted = LinearStack().fit(forecasts, truth, rows, task, NEVER)
-    errors_KM = np.clip(forecasts - truth[:, :, None, None], -5, 5).reshape(-1, 3)
-    typical = errors_KM.var(axis=1).mean()
-
-    def cost(weights_M):
-        return ((errors_KM @ weights_M) ** 2).mean() + fitted.penalty_ * typical * ((weights_M - 1 / 3) ** 2).sum()
-
-    grid = np.linspace(0, 1, 101)
-    best = min((cost(np.array([a, b, 1 - a - b])), a, b) for a in grid for b in grid if a + b <= 1)
-    assert cost(fitted.weights_M_) <= best[0] * (1 + 1e-4)
-    np.testing.assert_allclose(fitted.weights_M_[:2], best[1:], atol=0.02)

@@ -50,7 +50,8 @@ def last_value(**fields):
 
 def ensemble(*members, combiner=None):
     """Members under equal weights, no calibration."""
-    rows = Rows.ahead(np.zeros(0, dtype=int))
+    none = np.zeros(0, dtype=int)
+    rows = Rows(none, none, none, np.zeros(0))
     empty = np.empty((0, 3, 3, len(members)))
     return Ensemble(
         task=TASK,
@@ -177,10 +178,10 @@ def test_the_combiner_is_told_the_scale_and_the_traits_only_where_it_reads_them(
     np.testing.assert_array_equal(rows.traits_NF, traits_at(panel, origins, 1))
 
 
-def test_names_survive_save_and_load_and_an_older_artefact_has_none(panel):
-    model = replace(ensemble(last_value()), ids=("a", "b"))
-    assert Ensemble.from_parts(model.parts()).ids == ("a", "b")
-    assert Ensemble.from_parts({name: part for name, part in model.parts().items() if name != "ids"}).ids == ()
+def test_names_and_ends_survive_save_and_load(panel):
+    model = replace(ensemble(last_value()), ids=("a", "b"), until=("2024-01-01", "2024-01-02"))
+    again = Ensemble.from_parts(model.parts())
+    assert (again.ids, again.until) == (model.ids, model.until)
 
 
 def live(n_after):
@@ -217,3 +218,17 @@ def test_a_series_of_another_name_is_not_taken_for_one_that_went_on():
     stranger = replace(panel, ids=("stranger",))
     origins = Origins.ends(panel)
     assert adaptive.predict(stranger, origins, NEVER).tobytes() != adaptive.predict(panel, origins, NEVER).tobytes()
+
+
+def test_a_live_forecast_does_not_depend_on_the_series_that_come_with_it():
+    panel, adaptive = live(80)
+    company = Panel.of([panel.y, *(panel.y[:40] for _ in range(30))])
+    alone, among = (adaptive.predict(each, Origins(np.array([0]), np.array([130])), NEVER) for each in (panel, company))
+    assert among.tobytes() == alone.tobytes()
+
+
+def test_an_ensemble_of_many_series_is_left_alone_whoever_is_asked_for():
+    panel, adaptive = live(80)
+    many = replace(adaptive, ids=(*panel.ids, *map(str, range(30))), until=31 * adaptive.until)
+    origins = Origins.ends(panel)
+    assert many.predict(panel, origins, NEVER).tobytes() == replace(adaptive, ids=(), until=()).predict(panel, origins, NEVER).tobytes()

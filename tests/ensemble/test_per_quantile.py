@@ -5,8 +5,9 @@ import pytest
 
 from ensemble_forecast.data.task import DECILES
 from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.ensemble.base import weighted
 from ensemble_forecast.ensemble.cells import sample
-from ensemble_forecast.ensemble.per_quantile import PerQuantile, level_groups
+from ensemble_forecast.ensemble.per_quantile import PerQuantile, level_groups, weighted_by_level
 from ensemble_forecast.ensemble.simplex import Simplex, descend
 from ensemble_forecast.metrics import cell_loss
 
@@ -56,3 +57,18 @@ def test_probabilities_have_no_levels_and_get_the_simplex(seeded, direction_task
     forecasts, truth = seeded.draw_direction(np.random.default_rng(0), len(rows), 4, np.array([0.5, 1.0]))
     combiner, plain = (each.fit(forecasts, truth, rows, direction_task, NEVER) for each in (PerQuantile(), Simplex()))
     assert combiner.combine(forecasts, rows).tobytes() == plain.combine(forecasts, rows).tobytes()
+
+
+def test_groups_with_the_same_weights_are_the_plain_weighted_average(seeded):
+    forecasts, _ = seeded.draw(np.random.default_rng(0), seeded.panel_rows(30, 1), 4, np.ones(3))
+    weights = np.array([0.2, 0.3, 0.5])
+    grouped = weighted_by_level(forecasts, np.tile(weights, (3, 1)), np.array([0, 0, 1, 2, 2]), "quantiles")
+    assert grouped.tobytes() == weighted(forecasts, weights, "quantiles").tobytes()
+
+
+def test_a_member_that_misses_one_step_is_left_out_of_the_whole_row(seeded):
+    forecasts, _ = seeded.draw(np.random.default_rng(0), seeded.panel_rows(3, 1), 4, np.ones(3))
+    forecasts[1, 3, :, 0] = np.nan
+    combined = weighted_by_level(forecasts, np.eye(3), np.array([0, 0, 1, 2, 2]), "quantiles")
+    assert np.isnan(combined).all(axis=(1, 2)).tolist() == [False, True, False]
+    assert np.isfinite(combined[[0, 2]]).all()

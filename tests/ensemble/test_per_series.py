@@ -3,9 +3,9 @@ import pytest
 
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble import per_series
-from ensemble_forecast.ensemble.base import Rows, weighted
-from ensemble_forecast.ensemble.per_series import UNTESTED, PerSeries, panel_weights, row_losses, weighted_rows
-from ensemble_forecast.ensemble.simplex import Simplex
+from ensemble_forecast.ensemble.base import Rows, weighted, weighted_rows
+from ensemble_forecast.ensemble.per_series import UNTESTED, PerSeries, row_losses
+from ensemble_forecast.ensemble.simplex import Simplex, learn_simplex
 from ensemble_forecast.metrics import cell_loss
 
 NEVER = Deadline.never()
@@ -50,7 +50,7 @@ def test_weights_agree_with_a_loop_over_series(divided, task):
     truth[5, 2] = np.nan
     forecasts[7, ..., 1] = np.nan
     combiner = PerSeries().fit(forecasts, truth, rows, task, NEVER)
-    panel = panel_weights(forecasts, truth, rows, task, NEVER)
+    panel = learn_simplex(forecasts, truth, rows, task, NEVER)
 
     def mean_loss(mask, member):
         losses = []

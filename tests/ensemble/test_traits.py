@@ -3,7 +3,7 @@ import pytest
 
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
-from ensemble_forecast.ensemble.traits import LEAST_STEPS, TRAITS, traits_at
+from ensemble_forecast.ensemble.traits import LEAST_STEPS, TRAITS, traits_at, without_window
 
 SEASON = 12
 
@@ -90,3 +90,12 @@ def test_they_do_not_depend_on_the_unit(panel):
     in_thousands = Panel.of([panel.values(i) / 1000 for i in range(8)])
     origins = Origins.ends(panel)
     np.testing.assert_allclose(traits_at(in_thousands, origins, SEASON), traits_at(panel, origins, SEASON), rtol=1e-7, atol=1e-9)
+
+
+def test_what_rules_are_learnt_from_tells_series_apart_and_not_windows(panel):
+    origins = Origins(np.array([2, 0, 2, 1]), np.array([50, 100, 62, 80]))
+    traits = traits_at(panel, origins, SEASON)
+    blind = without_window(traits, origins.series)
+    np.testing.assert_allclose(np.exp(blind[:, 0]), [63, 101, 63, 81])
+    np.testing.assert_array_equal(blind[:, 1:], traits[:, 1:])
+    assert without_window(np.empty((4, 0)), origins.series).shape == (4, 0)

@@ -61,10 +61,16 @@ def example(kind):
     return forecasts_NHQM, truth_NH, rows
 
 
+def ahead(step):
+    """Rows of forecasts of which nothing is known but the step."""
+    unknown = np.full(len(step), -1)
+    return Rows(unknown, unknown, step, np.full(len(step), np.nan))
+
+
 def unseen(kind, count=7):
     """Forecasts into the unknown."""
     forecasts_NHQM, _, rows = example(kind)
-    return forecasts_NHQM[:count], Rows.ahead(rows.step[:count])
+    return forecasts_NHQM[:count], ahead(rows.step[:count])
 
 
 def fit(name, kind, *, order=None, **task_options):
@@ -197,7 +203,7 @@ def test_a_past_deadline_still_gives_a_combination(name, kind):
 def test_one_member_is_returned_as_it_is(name, kind):
     forecasts_NHQM, truth_NH, rows = example(kind)
     combiner = find(name, "combiners")().fit(forecasts_NHQM[..., :1], truth_NH, rows, task_of(kind), NEVER)
-    np.testing.assert_allclose(combiner.combine(forecasts_NHQM[:7, ..., :1], Rows.ahead(rows.step[:7])), forecasts_NHQM[:7, ..., 0], rtol=1e-6)
+    np.testing.assert_allclose(combiner.combine(forecasts_NHQM[:7, ..., :1], ahead(rows.step[:7])), forecasts_NHQM[:7, ..., 0], rtol=1e-6)
 
 
 @every_case

@@ -70,3 +70,9 @@ def test_a_machine_that_became_slower_is_noticed():
 
 def test_nothing_is_learnt_from_a_trial_that_measured_nothing():
     assert not seen(mlp=[(0.0, 1.0), (1.0, 0.0)]).is_measured("mlp")
+
+
+def test_the_least_work_is_that_of_the_family_and_nothing_before_its_first_trial():
+    costs = seen(mlp=[(3.0, 1.0), (2.0, 1.0)], naive=[(0.1, 1.0)])
+    assert (costs.least_work("mlp"), costs.least_work("lstm")) == (2.0, 0.0)
+    assert not costs.is_measured("lstm")

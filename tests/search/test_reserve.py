@@ -2,17 +2,28 @@ import itertools
 
 import pytest
 
-from ensemble_forecast.search.reserve import MARGIN, MOST_MEMBERS, REFIT_COST, Prospect, likely_members, refit_s
+from ensemble_forecast.search.reserve import LEAST_MEMBERS, MARGIN, REFIT_COST, Prospect, affordable, likely_members, refit_s
+
+FAMILIES = [  # at most five of a folder
+    *("theta", "ets", "drift", "naive", "seasonal_naive", "ridge"),
+    *("mlp", "lstm", "xgboost", "extra_trees", "random_forest", "adaboost"),
+]
 
 
 def test_likely_members_are_the_best_few_of_each_family():
-    prospects = [Prospect("ridge", value, 1.0) for value in (5, 1, 4, 7, 2, 6, 3)] + [Prospect("mlp", 9, 1.0)]
-    assert [(each.family, each.value) for each in likely_members(prospects)] == [*(("ridge", rank) for rank in range(1, 6)), ("mlp", 9)]
+    prospects = [Prospect("ridge", value, 1.0) for value in (5, 1, 4, 2, 3)] + [Prospect("mlp", 9, 1.0)]
+    assert [(each.family, each.value) for each in likely_members(prospects)] == [("ridge", 1), ("ridge", 2), ("ridge", 3), ("mlp", 9)]
 
 
-def test_no_more_members_than_an_ensemble_has():
-    prospects = [Prospect(f"family {number // 3}", number, 1.0) for number in range(30)]
-    assert [each.value for each in likely_members(prospects)] == list(range(MOST_MEMBERS))
+def test_many_families_of_one_folder_do_not_crowd_out_the_others():
+    trees = ["xgboost", "extra_trees", "random_forest", "hist_gradient_boosting"]
+    prospects = [Prospect(family, number, 1.0) for number, family in enumerate(trees * 3)] + [Prospect("ets", 99, 1.0)]
+    assert [each.value for each in likely_members(prospects)] == [0, 1, 2, 3, 4, 99]
+
+
+def test_no_more_members_than_asked_for():
+    prospects = [Prospect(family, number, 1.0) for number, family in enumerate(("ridge", "mlp", "ets", "xgboost"))]
+    assert [each.value for each in likely_members(prospects, 3)] == [0, 1, 2]
 
 
 def test_one_worker_refits_one_after_the_other():
@@ -30,9 +41,18 @@ def test_several_workers_take_the_next_job_as_they_become_free():
                 busy.append(clock + waiting.pop(0))
             clock = min(busy)
             busy.remove(clock)
-        prospects = [Prospect(str(number), number, each) for number, each in enumerate(seconds)]
+        prospects = [Prospect(family, 1, each) for family, each in zip(FAMILIES, seconds, strict=False)]
         assert refit_s(prospects, n_windows=1, n_workers=2) == pytest.approx(MARGIN * REFIT_COST * clock)
 
 
 def test_nothing_to_refit_takes_no_time():
     assert refit_s([], n_windows=2, n_workers=2) == 0.0
+
+
+def test_as_many_members_are_afforded_as_there_is_time_to_refit_but_never_fewer_than_the_least():
+    prospects = [Prospect(family, number, 2.0) for number, family in enumerate(FAMILIES)]
+    nine = refit_s(prospects, n_windows=2, n_workers=2, size=9)
+    assert affordable(prospects, 2, 2, 1, most=12, left_s=nine) == 10  # two workers: a tenth costs no more time
+    assert affordable(prospects, 2, 2, 1, most=9, left_s=1000.0) == 9
+    assert affordable(prospects, 2, 2, 1, most=12, left_s=0.0) == LEAST_MEMBERS
+    assert affordable(prospects, 2, 2, 1, most=3, left_s=0.0) == 3

@@ -94,6 +94,10 @@ class NetLearner(Learner):
     def net(self, shapes: Shapes) -> torch.nn.Module:
         """Build the module: ``forward(window_BLC, extras_BE)`` gives BHQ; it ends in `head`, so that it gives zeros at first."""
 
+    @abc.abstractmethod
+    def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
+        """Estimate the multiply-adds of one forecast, and the seconds that parts which wait for each other add to a training step."""
+
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Train on the fit role, as long as the stop role finds useful or, without one, exactly ``steps`` steps."""
         fit = _learnable(panel, roles.fit)
@@ -124,10 +128,6 @@ class NetLearner(Learner):
         shapes = Shapes(context, 1 + n_past, 2 + task.horizon + n_past, task.horizon, task.n_outputs)
         multiplies, waits = self.multiply_adds(shapes)
         return START_S + ORIGIN_S * size.n_fit + self.steps * (STEP_S + waits + MULTIPLY_S * self.batch * multiplies)
-
-    def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
-        """Estimate the multiply-adds of one forecast, and the seconds that parts which wait for each other add to a training step."""
-        return 100.0 * shapes.context * shapes.channels + 100.0 * shapes.horizon * shapes.outputs, 0.0
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""

@@ -16,7 +16,7 @@ from ensemble_forecast.forecasts import residual_quantiles, tidy
 from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.linear import effects
 from ensemble_forecast.learners.linear.effects import Frame, KnownEffect
-from ensemble_forecast.learners.linear.gram import Eigen
+from ensemble_forecast.learners.linear.problem import ROBUST_PENALTY, Inputs, Problem, choose_penalty, probability, solve
 from ensemble_forecast.learners.linear.scaling import (
     CENTRES,
     LARGEST_INPUT,
@@ -39,38 +39,9 @@ MOST_ENTRIES = 20_000_000  # of the input matrix: 160 MB
 INPUT_S, STEP_S = 9e-8, 6e-8  # seconds on a plain core, all passes together: of an input of a row, and of a step of its target
 MOST_STOP_WINDOWS = 5_000
 LARGEST_TARGET = 30.0
-ROBUST_PASSES = 2
-ROBUST_PENALTY = 0.01  # of the passes that only find row weights
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)  # the upper half is for noise such as returns
-CAUTION = 0.25  # standard errors of a difference in loss that a larger penalty may cost; a whole one is too much for weak but real seasons
 DEFAULT_PENALTY = 0.1  # where there is no stop role to choose by
-BOUND = 0.02  # a linear model of a label is not to be believed nearer to 0 or 1
 COIN_ROWS = 20  # independent labels' worth of belief in a fair coin
 BLOCK = 4096  # origins forecast at a time: bounds memory, changes nothing else
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """Normalised inputs (N, F) of some origins, and what turns an output into a forecast: base + scale * (output + shift by known covariates)."""
-
-    x_NF: np.ndarray
-    base_NH: np.ndarray
-    shift_NH: np.ndarray
-    scale_N: np.ndarray
-    series_N: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Inputs, scaled corrections or labels of -1 and 1 (NH, NaN where missing), and weights of some origins that have any target."""
-
-    origins: Origins
-    inputs: Inputs
-    target_NH: np.ndarray
-    weight_N: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.target_NH)
 
 
 @dataclass(kw_only=True)
@@ -144,13 +115,13 @@ class Ridge(Learner):
                 f"ridge needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one: "
                 f"give more history or shorten the horizon ({task.horizon})"
             )
-        eigen, _ = _solve(problem, task, self.penalty or ROBUST_PENALTY)
+        eigen, _ = solve(problem, task, self.penalty or ROBUST_PENALTY)
         stop = None if roles.stop is None else self._problem(panel, roles.stop, task, MOST_STOP_WINDOWS)
         penalty = self.penalty
         if penalty is None:
             penalty = DEFAULT_PENALTY
             if stop is not None and len(stop):
-                penalty = _choose_penalty(eigen, stop, task)
+                penalty = choose_penalty(eigen, stop, task)
                 self.stopped_ = {"penalty": penalty}
         self.mean_, self.coefficients_ = eigen.mean_F, eigen.coefficients(penalty)
         self.intercept_, self.table_ = eigen.intercept_H, np.empty((0, 0))
@@ -170,7 +141,7 @@ class Ridge(Learner):
             inputs = self._inputs(panel, origins.take(block), task)
             output_NH = self.intercept_ + _times(inputs.x_NF - self.mean_, self.coefficients_) + inputs.shift_NH
             if task.kind == "direction":
-                up_NH = _probability(output_NH)
+                up_NH = probability(output_NH)
                 forecast_NHQ[block] = np.stack([1 - up_NH, up_NH], axis=2)
             else:
                 point_NH = inputs.base_NH + inputs.scale_N[:, None] * np.clip(output_NH, -LARGEST_TARGET, LARGEST_TARGET)
@@ -235,9 +206,7 @@ class Ridge(Learner):
 
     def _weights(self, panel: Panel, origins: Origins, inputs: Inputs, task: Task) -> np.ndarray:
         """Weigh rows so that the loss is near a scaled one, and the old ones less where asked."""
-        weight_N = np.ones(len(origins))
-        if task.kind == "quantiles":
-            weight_N = np.clip(inputs.scale_N / inputs.series_N, 0.2, 5.0)  # brings the loss near MASE
+        weight_N = inputs.weight_N if task.kind == "quantiles" else np.ones(len(origins))
         if self.half_life is not None:
             age_N = panel.ends_S[origins.series] - origins.step
             weight_N = weight_N * 0.5 ** (age_N / (self.half_life * np.median(panel.lengths_S)))
@@ -252,7 +221,7 @@ class Ridge(Learner):
         ahead_NHK = np.stack([frame.ahead_of(values, panel, origins, task.horizon) for values in effect.columns(panel)], axis=2)
         if task.kind == "quantiles":
             ahead_NHK = ahead_NHK * (problem.inputs.series_N / problem.inputs.scale_N)[:, None, None]
-        _, weight_N = _solve(problem, task, ROBUST_PENALTY)
+        _, weight_N = solve(problem, task, ROBUST_PENALTY)
 
         def cleaned(effect: KnownEffect) -> tuple[np.ndarray, np.ndarray]:
             self.known_ = vars(effect)
@@ -272,49 +241,6 @@ class Ridge(Learner):
 
     def _output(self, inputs: Inputs) -> np.ndarray:
         return self.intercept_ + (inputs.x_NF - self.mean_) @ self.coefficients_
-
-
-def _solve(problem: Problem, task: Task, penalty: float) -> tuple[Eigen, np.ndarray]:
-    """Decompose the problem after the robust passes; a missing target takes the value that the pass before fitted to it, and so pulls nowhere.
-
-    Returns
-    -------
-    the decomposed problem, and the weight of each row in it.
-    """
-    inputs, target_NH, weight_N = problem.inputs, problem.target_NH, problem.weight_N
-    missing_NH = np.isnan(target_NH)
-    filled_NH = np.where(missing_NH, 0.0, target_NH)
-    eigen = Eigen.of(inputs.x_NF, filled_NH, weight_N)
-    for _ in range(ROBUST_PASSES if task.kind == "quantiles" else 0):  # labels have no outliers
-        fitted_NH = eigen.intercept_H + (inputs.x_NF - eigen.mean_F) @ eigen.coefficients(penalty)
-        filled_NH = np.where(missing_NH, fitted_NH, filled_NH)
-        size_N = np.abs(filled_NH - fitted_NH).mean(axis=1)
-        weight_N = problem.weight_N / np.maximum(size_N, max(0.3 * float(np.median(size_N)), 1e-9))
-        eigen = Eigen.of(inputs.x_NF, filled_NH, weight_N)
-    return eigen, weight_N
-
-
-def _choose_penalty(eigen: Eigen, stop: Problem, task: Task) -> float:
-    """Choose the largest penalty whose loss on the stop rows is as good as the best, within a share of the standard error."""
-    inputs, target_NH, losses = stop.inputs, stop.target_NH, []
-    for penalty in PENALTIES:
-        output_NH = eigen.intercept_H + (inputs.x_NF - eigen.mean_F) @ eigen.coefficients(penalty)
-        if task.kind == "direction":
-            loss_NH = -np.log(np.where(target_NH > 0, _probability(output_NH), 1 - _probability(output_NH)))
-        else:
-            loss_NH = np.abs(target_NH - output_NH) * np.clip(inputs.scale_N / inputs.series_N, 0.2, 5.0)[:, None]
-        known_NH = np.isfinite(target_NH)
-        losses.append(np.where(known_NH, loss_NH, 0.0).sum(axis=1) / known_NH.sum(axis=1))
-    loss_PN = np.stack(losses)
-    excess_PN = loss_PN - loss_PN[loss_PN.mean(axis=1).argmin()]
-    n_independent = max(len(target_NH) / task.horizon, 1.0)  # targets of neighbouring origins overlap
-    error_P = excess_PN.std(axis=1) / np.sqrt(n_independent)
-    return PENALTIES[int(np.flatnonzero(excess_PN.mean(axis=1) <= CAUTION * error_P).max())]
-
-
-def _probability(output_NH: np.ndarray) -> np.ndarray:
-    """Read the probability of up off a regression on labels of -1 and 1."""
-    return np.clip((1 + output_NH) / 2, BOUND, 1 - BOUND)
 
 
 def _trust(n_independent: float) -> float:

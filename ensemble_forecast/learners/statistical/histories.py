@@ -44,7 +44,7 @@ def histories(panel: Panel, origins: Origins, season: int) -> tuple[np.ndarray, 
 def forecast_points(point: Point, panel: Panel, origins: Origins, season: int, horizon: int, deadline: Deadline) -> np.ndarray:
     """Apply a batched point forecast chunk by chunk.
 
-    A forecast is kept within [min - range, max + 1.5 range] of its history, so that no trend runs away.
+    Each forecast is `bounded`.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def forecast_points(point: Point, panel: Panel, origins: Origins, season: int, h
         served = np.argsort(-n_B, kind="stable")[: int((n_B > 0).sum())]
         if len(served):
             y_BL, n_B = y_BL[served], n_B[served]
-            point_NH[chunk[served]] = _bounded(point(y_BL, n_B, season, horizon), y_BL, n_B)
+            point_NH[chunk[served]] = bounded(point(y_BL, n_B, season, horizon), y_BL, n_B)
     return point_NH
 
 
@@ -77,8 +77,8 @@ def inside(y_BL: np.ndarray, n_B: np.ndarray) -> np.ndarray:
     return np.arange(y_BL.shape[1]) < n_B[:, None]
 
 
-def _bounded(point_BH: np.ndarray, y_BL: np.ndarray, n_B: np.ndarray) -> np.ndarray:
-    """Clip a forecast to the neighbourhood of its history."""
+def bounded(point_BH: np.ndarray, y_BL: np.ndarray, n_B: np.ndarray) -> np.ndarray:
+    """Keep forecasts within [min - range, max + 1.5 range] of their histories, so that no trend runs away."""
     has = inside(y_BL, n_B)
     low_B, high_B = np.where(has, y_BL, np.inf).min(axis=1), np.where(has, y_BL, -np.inf).max(axis=1)
     range_B = high_B - low_B

@@ -20,11 +20,11 @@ from ensemble_forecast.data.origins import Origins, outcome
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import MissingPackage, TooShort
+from ensemble_forecast.errors import MissingPackage
 from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample, spread_at
-from ensemble_forecast.learners.statistical.histories import cap
-from ensemble_forecast.learners.statistical.local import all_origins, longer_season, newer_half
+from ensemble_forecast.learners.statistical.histories import bounded, cap
+from ensemble_forecast.learners.statistical.local import past_origins, season_of
 from ensemble_forecast.learners.statistical.memory import Memory, remember
 from ensemble_forecast.seeds import generator
 from ensemble_forecast.windows import Roles
@@ -72,11 +72,8 @@ class LibraryLearner(Learner, abc.ABC):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Measure how wrong past forecasts were, then fit every series up to its last step."""
-        past = newer_half(all_origins(roles))
-        if not len(past):
-            raise TooShort(f"{self.family} needs one past origin with a horizon of {task.horizon} steps after it to learn its errors; none was given")
-        longer = longer_season(panel, task) if getattr(self, "long_season", False) else task.season_length
-        self.seasons_ = sorted({season for season in (task.season_length, longer) if season > 1})
+        past = past_origins(self, roles, task)
+        self.seasons_ = sorted({season for season in (task.season_length, season_of(self, panel, task)) if season > 1})
         self.horizon_, self.scale_season_ = task.horizon, task.season_length
         chosen = _of_few_series(past, task.seed)
         point_NH = self._past_forecasts(panel, chosen, deadline.within(ERROR_SHARE * deadline.left()))
@@ -160,16 +157,15 @@ class LibraryLearner(Learner, abc.ABC):
         return numbers_P
 
     def _forecast(self, y_L: np.ndarray, numbers_P: np.ndarray) -> np.ndarray:
-        """Forecast one history, kept within [min - range, max + 1.5 range] of it: (H,), wholly NaN where the library gives up."""
+        """Forecast one history, `bounded` by it: (H,), wholly NaN where the library gives up."""
         point_H = np.full(self.horizon_, np.nan)
         if _is_flat(y_L):
             point_H[:] = y_L[-1] if len(y_L) else np.nan
         elif np.isfinite(numbers_P).any():
-            low, high = y_L.min(), y_L.max()
             with GivingUp():
                 found_H = self.forward(y_L, numbers_P, self.seasons_, self.horizon_)
                 if np.isfinite(found_H).all():
-                    point_H = np.clip(found_H, low - (high - low), high + 1.5 * (high - low))
+                    point_H = bounded(found_H[None], y_L[None], np.array([len(y_L)]))[0]
         return point_H
 
 

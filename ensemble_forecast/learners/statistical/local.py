@@ -41,12 +41,8 @@ class LocalLearner(Learner, abc.ABC):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Forecast from a sample of past origins and keep the quantiles of the errors, in units of the spread to expect."""
-        past = newer_half(all_origins(roles))
-        if not len(past):
-            raise TooShort(f"{self.family} needs one past origin with a horizon of {task.horizon} steps after it to learn its errors; none was given")
-        chosen = sample(past, self.fit_origins, task.seed)
-        # long_season is a field of the seasonal learners only
-        self.season_ = longer_season(panel, task) if getattr(self, "long_season", False) else task.season_length
+        chosen = sample(past_origins(self, roles, task), self.fit_origins, task.seed)
+        self.season_ = season_of(self, panel, task)
         self.scale_season_, self.horizon_, self.kind_ = task.season_length, task.horizon, task.kind
         truth_NH = outcome(panel, chosen, task)
         if task.kind == "direction":
@@ -77,7 +73,29 @@ class LocalLearner(Learner, abc.ABC):
         return 0
 
 
-def all_origins(roles: Roles) -> Origins:
+def past_origins(learner: Learner, roles: Roles, task: Task) -> Origins:
+    """Collect the origins whose errors say what to expect.
+
+    Raises
+    ------
+    TooShort
+        When there is none.
+    """
+    past = _newer_half(_all_origins(roles))
+    if not len(past):
+        raise TooShort(f"{learner.family} needs one past origin with a horizon of {task.horizon} steps after it to learn its errors; none was given")
+    return past
+
+
+def season_of(learner: Learner, panel: Panel, task: Task) -> int:
+    """Return the task's season; for a learner whose field ``long_season`` is set, the next cycle above it that the panel has history for."""
+    if not getattr(learner, "long_season", False):  # a field of the seasonal learners only
+        return task.season_length
+    longer = [season for season in seasons_of(panel, task) if task.season_length < season <= LONGEST_SEASON]
+    return longer[0] if longer else task.season_length
+
+
+def _all_origins(roles: Roles) -> Origins:
     """Join both roles, sorted by series and step: errors are measured, nothing is fitted to them."""
     if roles.stop is None:
         return roles.fit
@@ -86,19 +104,13 @@ def all_origins(roles: Roles) -> Origins:
     return Origins(series[order], step[order])
 
 
-def newer_half(origins: Origins) -> Origins:
+def _newer_half(origins: Origins) -> Origins:
     """Keep the origins in the newer half of each series: errors made with little history say nothing about forecasts made with more."""
     if not len(origins):
         return origins
     last_S = np.zeros(origins.series.max() + 1, dtype=np.int64)
     np.maximum.at(last_S, origins.series, origins.step)
     return origins.take(2 * origins.step >= last_S[origins.series])
-
-
-def longer_season(panel: Panel, task: Task) -> int:
-    """Return the next cycle of the calendar above the task's season, of which the panel has enough history; else the season itself."""
-    longer = [season for season in seasons_of(panel, task) if task.season_length < season <= LONGEST_SEASON]
-    return longer[0] if longer else task.season_length
 
 
 def _base_rates(label_NH: np.ndarray, task: Task) -> np.ndarray:

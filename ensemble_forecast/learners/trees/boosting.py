@@ -1,4 +1,4 @@
-"""Gradient boosting by XGBoost: how trees are grown, for how long, and who witnesses their errors; the only module that knows the library."""
+"""Gradient boosting by XGBoost: how trees are grown, for how long, and who witnesses their errors; it and `margins` alone know the library."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace

@@ -17,6 +17,7 @@ from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import normalise
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample
+from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, base_rates
 from ensemble_forecast.learners.trees.packing import pack, unpack
 from ensemble_forecast.learners.trees.rows import (
     BASES,
@@ -36,9 +37,7 @@ from ensemble_forecast.windows import Roles
 STOP_ROWS = 20_000  # (origin, step) rows that early stopping reads, and that are pooled for the residual table
 READ_ROWS = 1024  # that an estimator is asked for at a time
 BOUND = 0.02  # a probability is not to be believed nearer to 0 or 1: neighbours and small leaves are sure of themselves too soon
-CONFIDENCES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 CAUTION = 1.0  # standard errors of a difference in loss that less belief may cost: on noise the best belief is luck
-DEFAULT_CONFIDENCE = 0.5  # where there is no stop role to choose by
 
 
 @dataclass(kw_only=True)
@@ -89,7 +88,7 @@ class Corrector(Learner):
             stop = training_rows(panel, judged, task, layout, self.base, STOP_ROWS, f"{self.family}-stop")
         estimator = witness = self._estimator(rows, stop, task, deadline)
         if task.kind == "direction":
-            self.rate_ = _base_rates(rows, task.horizon)
+            self.rate_ = base_rates(rows, task.horizon)
             self.confidence_ = self._choose_confidence(estimator, stop)
         else:
             if stop is None:
@@ -182,13 +181,6 @@ def _read(estimator: Any, x_RF: np.ndarray) -> np.ndarray:
         return np.asarray(estimator.predict(x_RF), dtype=float).reshape(len(x_RF))
     share_RC = estimator.predict_proba(x_RF)
     return share_RC[:, list(estimator.classes_).index(1.0)] if 1.0 in estimator.classes_ else np.zeros(len(x_RF))
-
-
-def _base_rates(rows: Rows, horizon: int) -> np.ndarray:
-    """Share of up among the training rows of each horizon step, of all rows where a step has none: (H,)."""
-    count_H = np.bincount(rows.ahead_R - 1, minlength=horizon)
-    up_H = np.bincount(rows.ahead_R - 1, rows.target_R, minlength=horizon)
-    return np.where(count_H > 0, up_H / np.maximum(count_H, 1), rows.target_R.mean())
 
 
 def _believed(up: np.ndarray, rate: np.ndarray, confidence: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import normalise
 from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.residuals import sample
+from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, base_rates
 from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
 from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, Rows, forecast_grids, full_grid, rows_of, training_rows
 from ensemble_forecast.metrics import cross_entropy
@@ -26,8 +27,6 @@ DRAWN = 0.6  # share of the rows that a bootstrap draws: faster, and trees less 
 CHUNK = 10  # trees between two looks at the clock
 MOST_LEAVES = 250_000  # of all trees together: about 15 MB as arrays
 STOP_ROWS = 10_000
-CONFIDENCES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-DEFAULT_CONFIDENCE = 0.5  # where there is no stop role to choose by
 
 
 @dataclass(kw_only=True)
@@ -83,7 +82,7 @@ class Forest(Learner):
         self.nodes_ = flatten(self._grow(x_RF, rows, len(roles.fit), task, deadline))
         self.leaves_ = self._leaf_table(leaves_of(self.nodes_, x_RF), rows, task)
         if task.kind == "direction":
-            self.rate_ = np.array([_base_rate(rows, ahead, task.horizon) for ahead in range(1, task.horizon + 1)])
+            self.rate_ = base_rates(rows, task.horizon)
             self.confidence_ = DEFAULT_CONFIDENCE if self.confidence is None else self.confidence
             if self.confidence is None and roles.stop is not None:
                 self.confidence_ = self._choose_confidence(panel, roles.stop, task, layout)
@@ -180,12 +179,6 @@ class ExtraTrees(Forest):
 
     def _grower(self, settings: dict[str, Any], n_rows: int) -> Any:  # noqa: ARG002
         return ExtraTreesRegressor(**settings)
-
-
-def _base_rate(rows: Rows, ahead: int, horizon: int) -> float:
-    """Share of up among the training rows of a horizon step, or of all rows where it has none."""
-    own = rows.target_R[rows.ahead_R == ahead] if horizon > 1 else rows.target_R
-    return float(own.mean() if len(own) else rows.target_R.mean())
 
 
 def _shrink(share_NHQ: np.ndarray, rate_H: np.ndarray, confidence: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import xgboost
 
 from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.learners.trees.boosting import to_bytes
 from ensemble_forecast.seeds import derive
 
 MAX_BIN = 64
@@ -59,7 +60,7 @@ def boost(
 
     Returns
     -------
-    the trees as bytes (uint8; empty without any tree), and how many there are. Fewer than asked for once the deadline has passed.
+    the trees as bytes (``boosting.to_bytes``; empty without any tree), and how many there are. Fewer than asked for once the deadline has passed.
     """
     matrix = _matrix(x_NF, start_NK)
     settings = {
@@ -84,12 +85,7 @@ def boost(
     kept = watch.best_round if watched is not None else booster.num_boosted_rounds()
     if not kept:
         return np.empty(0, dtype=np.uint8), 0
-    return np.frombuffer(booster[:kept].save_raw(raw_format="ubj"), dtype=np.uint8).copy(), kept
-
-
-def revive(trees: np.ndarray) -> Any:
-    """Build the live booster from its bytes."""
-    return xgboost.Booster({"nthread": 1}, model_file=bytearray(trees.tobytes()))
+    return to_bytes(booster[:kept]), kept
 
 
 def added(booster: Any, x_NF: np.ndarray, n_outputs: int) -> np.ndarray:

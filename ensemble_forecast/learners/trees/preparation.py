@@ -37,7 +37,8 @@ class Preparation(TransformerMixin, BaseEstimator):
 class Bins(TransformerMixin, BaseEstimator):
     """Replace each value by the number of its quantile bin; missing values stay missing.
 
-    scikit-learn's boosting bins by itself, but with sample weights in four fifths of its time (1.9); features of few distinct values it leaves.
+    scikit-learn's boosting bins by itself, but with sample weights that takes four fifths of its time (measured with 1.9). It leaves features of
+    few distinct values as they are, and so what comes out of here.
     """
 
     def __init__(self, max_bin: int = 64) -> None:
