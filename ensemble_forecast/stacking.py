@@ -81,7 +81,7 @@ def stack(
     made_of = {"combiner": combiner, "size": size, "candidates": [candidate.id for candidate in field.candidates]}
     if standing := _standing(study, made_of):
         return summary(study, standing, ["nothing left to do: no candidate is new since this ensemble was built"])
-    size = _affordable(study, pool, field, size, (1 - CONTEST_SHARE) * deadline.left())
+    field = _affordable(study, pool, field, (1 - CONTEST_SHARE) * deadline.left())
     judging = deadline.within(CONTEST_SHARE * deadline.left())
     result = contest(field.forecasts_NHQM, field.truth_NH, field.rows, study.task, judging, combiners, size, None if combiner == "auto" else combiner)
     calibration = Calibration().fit(result.rehearsed_NHQ, field.truth_NH, field.rows, study.task)
@@ -125,12 +125,15 @@ def _standing(study: Study, made_of: dict[str, Any]) -> dict[str, Any] | None:
     return found[-1] if all(manifest["made_of"] == made_of for manifest in found) else None
 
 
-def _affordable(study: Study, pool: Pool, field: Contestants, size: int, left_s: float) -> int:
-    """Limit the members to those that there is time to refit."""
+def _affordable(study: Study, pool: Pool, field: Contestants, left_s: float) -> Contestants:
+    """Keep the candidates that there is time to refit."""
     reports = [candidate.report for candidate in field.candidates]
     prospects = [Prospect(report["family"], report["value"], report["seconds"]) for report in reports]
     n_fits = len(FOLDERS) if len(study.plan.test) else 1
-    return affordable(prospects, len(study.plan.folds), len(pool.pids()), n_fits, size, left_s)
+    kept = affordable(prospects, len(study.plan.folds), len(pool.pids()), n_fits, left_s)
+    if len(kept) == len(prospects):
+        return field
+    return replace(field, candidates=[field.candidates[position] for position in kept], forecasts_NHQM=field.forecasts_NHQM[..., kept])
 
 
 def gather(study: Study) -> Contestants:

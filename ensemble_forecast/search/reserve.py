@@ -56,16 +56,20 @@ def refit_s(prospects: Iterable[Prospect], n_windows: int, n_workers: int, n_fit
     size
         Members.
     """
-    costs = sorted(REFIT_COST * prospect.seconds / n_windows for prospect in likely_members(prospects, size) for _ in range(n_fits))
+    return _together_s(likely_members(prospects, size), n_windows, n_workers, n_fits)
+
+
+def affordable(best_first: Sequence[Prospect], n_windows: int, n_workers: int, n_fits: int, left_s: float) -> list[int]:
+    """Choose by position those that there is time to refit: the dear and low-ranked ones go first, and a few quick ones stay in any case."""
+    kept = list(range(len(best_first)))
+    while len(kept) > LEAST_MEMBERS and _together_s([best_first[position] for position in kept], n_windows, n_workers, n_fits) > left_s:
+        kept.remove(max(kept, key=lambda position: (position + 1) * best_first[position].seconds))
+    return kept
+
+
+def _together_s(prospects: Iterable[Prospect], n_windows: int, n_workers: int, n_fits: int) -> float:
+    """Predict the seconds of all refits, quick ones first, each on the next free worker."""
     free_at = [0.0] * n_workers
-    for cost in costs:
+    for cost in sorted(REFIT_COST * prospect.seconds / n_windows for prospect in prospects for _ in range(n_fits)):
         heapq.heapreplace(free_at, free_at[0] + cost)
     return MARGIN * max(free_at)
-
-
-def affordable(prospects: Sequence[Prospect], n_windows: int, n_workers: int, n_fits: int, most: int, left_s: float) -> int:
-    """Find how many members, up to ``most``, there is time to refit; never fewer than a few quick ones could be."""
-    for size in range(most, LEAST_MEMBERS, -1):
-        if refit_s(prospects, n_windows, n_workers, n_fits, size) <= left_s:
-            return size
-    return min(most, LEAST_MEMBERS)

@@ -9,12 +9,12 @@ from ensemble_forecast.search.reserve import Prospect
 
 Reserve = Callable[[Sequence[Prospect]], float]  # seconds that the ensemble of these candidates will need after the search
 
-LIMIT_SHARE = 0.3  # of the search's time, for one trial: one slow configuration must not eat the budget
+LIMIT_SHARE = 0.4  # of the search's time, for one trial: one slow configuration must not eat the budget
 SHORTEST_LIMIT_S = 10.0
 PATIENCE = 1.6  # what has begun may take so many times its limit: to cut it short then would waste all of it
 COMMIT_SHARE = 0.9  # of the time left, for training: what a deadline truncates still has to be scored and written
 MARGIN = 1.25  # a prediction may be wrong by so much
-UNTRIED_MARGIN = 1.6  # before the first trial of a family
+UNTRIED_MARGIN = 1.3  # before the first trial of a family
 OPENING_S = {True: 0.3, False: 2.0}  # by whether the family is cheap: to import its library on a plain core
 
 

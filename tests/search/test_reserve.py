@@ -49,10 +49,13 @@ def test_nothing_to_refit_takes_no_time():
     assert refit_s([], n_windows=2, n_workers=2) == 0.0
 
 
-def test_as_many_members_are_afforded_as_there_is_time_to_refit_but_never_fewer_than_the_least():
-    prospects = [Prospect(family, number, 2.0) for number, family in enumerate(FAMILIES)]
-    nine = refit_s(prospects, n_windows=2, n_workers=2, size=9)
-    assert affordable(prospects, 2, 2, 1, most=12, left_s=nine) == 10  # two workers: a tenth costs no more time
-    assert affordable(prospects, 2, 2, 1, most=9, left_s=1000.0) == 9
-    assert affordable(prospects, 2, 2, 1, most=12, left_s=0.0) == LEAST_MEMBERS
-    assert affordable(prospects, 2, 2, 1, most=3, left_s=0.0) == 3
+def test_the_dear_and_low_ranked_are_left_out_until_there_is_time_for_the_rest():
+    prospects = [
+        Prospect(family, number, seconds) for number, (family, seconds) in enumerate(zip(FAMILIES, [8.0, 1.0, 1.0, 9.0, 1.0, 6.0, 1.0], strict=False))
+    ]
+    everything = affordable(prospects, 1, 1, 1, left_s=1000.0)
+    assert everything == list(range(7))
+    without_dear = MARGIN * REFIT_COST * (8.0 + 4 * 1.0 + 6.0)
+    assert affordable(prospects, 1, 1, 1, left_s=without_dear) == [0, 1, 2, 4, 5, 6]
+    assert affordable(prospects, 1, 1, 1, left_s=0.0) == [0, 1, 2, 4, 6]
+    assert len(affordable(prospects, 1, 1, 1, left_s=0.0)) == LEAST_MEMBERS
