@@ -36,7 +36,7 @@ FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the
 FIRST_SEARCH = 0.6  # of that time; the rest stacks
 FIRST_FAMILIES = ("seasonal_naive", "theta", "ets", "ridge")  # what ends within seconds and beats the naive
 CONTEST_SHARE, CONTEST_S = 0.06, 1.5  # of the budget, and at least so many seconds, for the contest and for writing the ensemble
-MOST_RESERVED = 0.4  # of the budget, for all that follows the search
+MOST_RESERVED = 0.33  # of the budget, for all that follows the search
 
 
 def pipeline_for(name: str, options: dict[str, Any]) -> Pipeline:

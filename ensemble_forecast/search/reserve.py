@@ -1,6 +1,6 @@
 """How much time the search has to leave over, so that the ensemble made of its candidates can still be fitted on all rows.
 
-A refit is one fit where a trial was one a window, on a little more data; tree learners fit a twin for honest residuals besides.
+A refit is one fit where a trial was one a window, on a little more data.
 """
 
 import heapq
@@ -13,7 +13,7 @@ from ensemble_forecast.registry import folder_of
 MOST_OF_A_FAMILY = 3  # candidates that enter the contest: a dozen variants of one model are one opinion, and an average of them too
 MOST_OF_A_FOLDER = 5  # and so are seven families of trees: without this, quarterly panels lost 3 % and yearly ones 2 % once search had tuned them all
 MOST_MEMBERS = 20  # of an ensemble
-REFIT_COST = 1.6  # of the mean window of its trial: the last window is the dearest, and a refit has all rows
+REFIT_COST = 1.2  # of the mean window of its trial: the last window is the dearest, and a refit has all rows
 MARGIN = 1.15
 LEAST_MEMBERS = 5
 EXPECTED_MEMBERS = 12  # that the search leaves time for: more are welcome where there is time left

@@ -55,7 +55,7 @@ def test_the_dear_and_low_ranked_are_left_out_until_there_is_time_for_the_rest()
     ]
     everything = affordable(prospects, 1, 1, 1, left_s=1000.0)
     assert everything == list(range(7))
-    without_dear = MARGIN * REFIT_COST * (8.0 + 4 * 1.0 + 6.0)
+    without_dear = 1.001 * MARGIN * REFIT_COST * (8.0 + 4 * 1.0 + 6.0)
     assert affordable(prospects, 1, 1, 1, left_s=without_dear) == [0, 1, 2, 4, 5, 6]
     assert affordable(prospects, 1, 1, 1, left_s=0.0) == [0, 1, 2, 4, 6]
     assert len(affordable(prospects, 1, 1, 1, left_s=0.0)) == LEAST_MEMBERS
