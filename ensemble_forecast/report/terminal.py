@@ -112,11 +112,13 @@ def print_contest(summary: Record) -> None:
     table = Table(title="Contest of combiners (each window judges what the others taught; the average wins ties)", title_justify="left", box=None)
     for name in ("combiner", "loss", "gain over average", "standard error", ""):
         table.add_column(name, justify="left" if name in ("combiner", "") else "right")
-    for row in summary["contest"]:
-        note = "chosen" if row["combiner"] == summary["combiner"] else row["reason"]
-        table.add_row(row["combiner"], _figure(row["loss"], ".4f"), _figure(row["gain"], "+.4f"), _figure(row["standard_error"], ".4f"), note)
+    for row in [row for row in summary["contest"] if not row["reason"]]:
+        note = "chosen" if row["combiner"] == summary["combiner"] else ""
+        table.add_row(row["combiner"], f"{row['loss']:.4f}", f"{row['gain']:+.4f}", _figure(row["standard_error"]), note)
     if summary["contest"]:
         out.print(table)
+    for row in [row for row in summary["contest"] if row["reason"]]:
+        say(f"  {row['combiner']} was not judged: {row['reason']}")
     members = Table(title="Members", title_justify="left", box=None)
     for name in ("candidate", "weight"):
         members.add_column(name, justify="left" if name == "candidate" else "right")
@@ -194,6 +196,6 @@ def print_entries(entries: list[dict[str, str]], *, brief: bool = False) -> None
     out.print(table)
 
 
-def _figure(value: float | None, form: str) -> str:
+def _figure(value: float | None) -> str:
     """Write a number, or a dash for one that is not known."""
-    return "-" if value is None else format(value, form)
+    return "-" if value is None else f"{value:.4f}"
