@@ -35,8 +35,8 @@ LEAST_SEARCH_S = 1.0
 FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, there is a first ensemble
 FIRST_SEARCH = 0.6  # of that time; the rest stacks
 FIRST_FAMILIES = ("seasonal_naive", "theta", "ets", "ridge")  # what ends within seconds and beats the naive
-CONTEST_SHARE, CONTEST_S = 0.06, 1.5  # of the budget, and at least so many seconds, for the contest and for writing the ensemble
-MOST_RESERVED = 0.33  # of the budget, for all that follows the search
+CONTEST_SHARE, CONTEST_S = 0.06, 3.0  # of the budget, and at least so many seconds, for the contest and for writing the ensemble
+MOST_RESERVED, MOST_RESERVED_S = 0.33, 7.0  # of the budget, or so many seconds if more (but never above half), for all that follows the search
 
 
 def pipeline_for(name: str, options: dict[str, Any]) -> Pipeline:
@@ -171,7 +171,8 @@ def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None,
     def reserve(prospects: Sequence[Prospect]) -> float:
         """Seconds for the contest and for fitting the likely members on all rows."""
         contest_s = max(CONTEST_SHARE * budget_s, CONTEST_S)
-        return min(contest_s + refit_s(prospects, len(study.plan.folds), n_workers), MOST_RESERVED * budget_s)
+        at_most_s = max(MOST_RESERVED * budget_s, min(MOST_RESERVED_S, budget_s / 2))
+        return min(contest_s + refit_s(prospects, len(study.plan.folds), n_workers), at_most_s)
 
     with working(study, workers, device) as pool:
         if anytime:
