@@ -1,9 +1,9 @@
 """The contest of all combiners: each window judges what the other windows taught, and the simple average wins unless it is clearly beaten.
 
 Whole rules compete: pruning and weights are learnt on the windows that do not judge. The layer over the combiners competes too, its shares learnt
-in the same way. The best single candidate is judged for reference and never wins: on one panel it was clearly ahead in the window it was judged by
-and 10 % behind the average in the next. How many standard errors a winner has to gain is in `luck`; on a panel it has to gain in every window
-besides, for series share what a period did to them.
+in the same way. How many standard errors a winner has to gain is in `luck`. On a panel it has to gain in every window besides, for series share
+what a period did to them, and the best single candidate is judged for reference only: on one it was clearly ahead in the window it was judged by
+and 10 % behind the average in the next.
 
 With a single window nothing can be judged: the simplex weights, shrunk by at least half to equal ones, are taken without a contest.
 """
