@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xgboost
@@ -12,6 +12,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.base import Learner
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.learners.trees.rows import Rows, hold_out, learnable, rehearsal
 from ensemble_forecast.seeds import derive
@@ -135,9 +136,39 @@ def train(
     return Trained(grown.booster, grown.booster, judged, grown.truncated)
 
 
-def growth_of(learner: Any) -> Growth:
-    """Read the growth off a learner that has its fields."""
-    return Growth(**{field.name: getattr(learner, field.name) for field in fields(Growth)})
+@dataclass(kw_only=True)
+class BoostedTrees(Learner):
+    """What learners that hold one booster share: how its trees are grown, and how it is kept."""
+
+    group: ClassVar[str] = "trees"
+
+    rounds: int = 300
+    depth: int = 6
+    eta: float = 0.06
+    subsample: float = 0.7
+    colsample: float = 0.6
+    min_child_weight: float = 20.0
+    reg_lambda: float = 5.0
+    max_bin: int = 64
+    spread: Spread | None = None
+
+    def _growth(self) -> Growth:
+        """Read off how the trees are grown."""
+        return Growth(**{field.name: getattr(self, field.name) for field in fields(Growth)})
+
+    def _keep(self, trained: Trained, table: np.ndarray, panel: Panel, roles: Roles, task: Task) -> None:
+        """Keep a booster as plain data with the table of its errors, and what a refit is to know."""
+        self.table_ = table
+        self.stopped_ = what_stopped(trained, table, panel, roles, task)
+        self.truncated_ = trained.truncated
+        self.booster_ = to_bytes(trained.booster)
+        self._booster: Any = None  # cache of the live booster; booster_ holds its bytes
+
+    def _live(self) -> xgboost.Booster:
+        """Return the booster, rebuilt once."""
+        if getattr(self, "_booster", None) is None:
+            self._booster = from_bytes(self.booster_)
+        return self._booster
 
 
 def given_table(spread: Spread, task: Task) -> np.ndarray:

@@ -12,21 +12,17 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.tabular import Layout
-from ensemble_forecast.learners.base import Learner, Size, check_fitted
+from ensemble_forecast.learners.base import Size, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table
 from ensemble_forecast.learners.trees.boosting import (
     ABSOLUTE,
     LEVEL_S,
     ROUND_S,
-    Spread,
+    BoostedTrees,
     Trained,
-    from_bytes,
     given_table,
-    growth_of,
     outputs,
-    to_bytes,
     train,
-    what_stopped,
 )
 from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, forecast_grids, full_grid, rows_of, training_rows
 from ensemble_forecast.windows import Roles
@@ -36,7 +32,7 @@ QUANTILE_ROUNDS = 8  # rounds of the absolute error that one for all trained lev
 
 
 @dataclass(kw_only=True)
-class Xgboost(Learner):
+class Xgboost(BoostedTrees):
     """One booster for all series and horizon steps, on scaled features, correcting a base forecast (Chen and Guestrin 2016, arXiv:1603.02754).
 
     Trees cannot extrapolate, so the target is the scaled correction to the seasonal naive, to the last value, or to the base that the
@@ -61,25 +57,15 @@ class Xgboost(Learner):
     """
 
     family: ClassVar[str] = "xgboost"
-    group: ClassVar[str] = "trees"
     kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
     uses_past: ClassVar[bool] = True
     uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
     SMOKE: ClassVar[dict[str, Any]] = {"rounds": 12, "depth": 3, "rows": 2000}
 
-    rounds: int = 300
-    depth: int = 6
-    eta: float = 0.06
-    subsample: float = 0.7
-    colsample: float = 0.6
-    min_child_weight: float = 20.0
-    reg_lambda: float = 5.0
-    max_bin: int = 64
     base: str = "seasonal_naive"
     objective: str = "absolute"
     rows: int = 150_000
-    spread: Spread | None = None
 
     def __post_init__(self) -> None:
         if self.base not in BASES or self.objective not in OBJECTIVES:
@@ -88,10 +74,10 @@ class Xgboost(Learner):
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Boost as long as it pays, learn the spread of errors on targets the trees did not see; see `Learner.fit`."""
         layout = Layout.of(panel, task)
-        self.task_, self.layout_, self.table_ = asdict(task), asdict(layout), np.empty((0, 0))
+        self.task_, self.layout_, table = asdict(task), asdict(layout), np.empty((0, 0))
         needs_table = task.kind == "quantiles" and self.objective == "absolute"
         trained = train(
-            growth_of(self),
+            self._growth(),
             self._objective(task),
             lambda origins, at_most, stream: training_rows(panel, origins, task, layout, self.base, at_most, stream),
             self.rows,
@@ -102,11 +88,8 @@ class Xgboost(Learner):
             needs_witness=needs_table and self.spread is None,
         )
         if needs_table:
-            self.table_ = given_table(self.spread, task) if self.spread is not None else self._residual_table(trained, panel, task, layout)
-        self.stopped_ = what_stopped(trained, self.table_, panel, roles, task)
-        self.truncated_ = trained.truncated
-        self.booster_ = to_bytes(trained.booster)
-        self._booster: Any = None  # cache of the live booster; booster_ holds its bytes
+            table = given_table(self.spread, task) if self.spread is not None else self._residual_table(trained, panel, task, layout)
+        self._keep(trained, table, panel, roles, task)
         return self
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
@@ -136,9 +119,7 @@ class Xgboost(Learner):
 
     def _forecast(self, grid: Grid, task: Task) -> np.ndarray:
         """Quantiles or class probabilities of a grid: NHQ."""
-        if getattr(self, "_booster", None) is None:
-            self._booster = from_bytes(self.booster_)
-        output_NHK = _of_grid(self._booster, grid)
+        output_NHK = _of_grid(self._live(), grid)
         if task.kind == "direction":
             return np.concatenate([1 - output_NHK, output_NHK], axis=2)
         if self.objective == "absolute":

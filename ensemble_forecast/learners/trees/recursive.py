@@ -13,20 +13,16 @@ from ensemble_forecast.errors import TooShort
 from ensemble_forecast.features.contexts import MIN_STEPS, gather
 from ensemble_forecast.features.tabular import Layout, window_scale
 from ensemble_forecast.forecasts import tidy
-from ensemble_forecast.learners.base import Learner, Size, check_fitted
+from ensemble_forecast.learners.base import Size, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample
 from ensemble_forecast.learners.trees.boosting import (
     ABSOLUTE,
     LEVEL_S,
     ROUND_S,
-    Spread,
-    from_bytes,
+    BoostedTrees,
     given_table,
-    growth_of,
     outputs,
-    to_bytes,
     train,
-    what_stopped,
 )
 from ensemble_forecast.learners.trees.rows import FEATURES_S, LARGEST_TARGET, Rows, weigh
 from ensemble_forecast.learners.trees.steps import base_of, one_step, step_columns, window_length
@@ -37,7 +33,7 @@ BLOCK = 4096  # origins at a time: bounds memory, changes nothing else
 
 
 @dataclass(kw_only=True)
-class RecursiveXgboost(Learner):
+class RecursiveXgboost(BoostedTrees):
     """One booster for all series that forecasts the next seasonal change, step after step from its own forecasts (Taieb and Hyndman 2012).
 
     The target is the scaled difference of the next value from the one a season before it, so what is fed back is a path in the target's own
@@ -53,27 +49,17 @@ class RecursiveXgboost(Learner):
     """
 
     family: ClassVar[str] = "recursive_xgboost"
-    group: ClassVar[str] = "trees"
     uses_known: ClassVar[bool] = True
     SMOKE: ClassVar[dict[str, Any]] = {"rounds": 12, "depth": 3, "rows": 1000}
 
-    rounds: int = 300
-    depth: int = 6
-    eta: float = 0.06
-    subsample: float = 0.7
-    colsample: float = 0.6
-    min_child_weight: float = 20.0
-    reg_lambda: float = 5.0
-    max_bin: int = 64
     rows: int = 60_000
-    spread: Spread | None = None
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Learn the next step, then the errors of whole paths; see `Learner.fit`."""
         layout = Layout.of(panel, task)
         self.task_, self.layout_ = asdict(task), asdict(layout)
         trained = train(
-            growth_of(self),
+            self._growth(),
             ABSOLUTE,
             lambda origins, at_most, stream: _rows(panel, origins, task, layout, at_most, stream),
             self.rows,
@@ -84,23 +70,18 @@ class RecursiveXgboost(Learner):
             needs_witness=self.spread is None,
         )
         if self.spread is not None:
-            self.table_ = given_table(self.spread, task)
+            table = given_table(self.spread, task)
         else:
             point_NH, scale_N = _paths(trained.witness, panel, trained.judged, task, layout)
-            self.table_ = learn_table(point_NH, truth(panel, trained.judged, task.horizon), scale_N, task.quantiles)
-        self.stopped_ = what_stopped(trained, self.table_, panel, roles, task)
-        self.truncated_ = trained.truncated
-        self.booster_ = to_bytes(trained.booster)
-        self._booster: Any = None  # cache of the live booster; booster_ holds its bytes
+            table = learn_table(point_NH, truth(panel, trained.judged, task.horizon), scale_N, task.quantiles)
+        self._keep(trained, table, panel, roles, task)
         return self
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Walk from each origin to the end of the horizon; see `Learner.predict`."""
         check_fitted(self)
-        if getattr(self, "_booster", None) is None:
-            self._booster = from_bytes(self.booster_)
         task, layout = Task(**self.task_), Layout(**self.layout_)
-        point_NH, scale_N = _paths(self._booster, panel, origins, task, layout)
+        point_NH, scale_N = _paths(self._live(), panel, origins, task, layout)
         return tidy(apply_table(point_NH, scale_N, self.table_), task)
 
     def work(self, size: Size, task: Task) -> float:
