@@ -16,8 +16,9 @@ from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.contest import ContestResult, contest
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.ensemble.traits import traits_at
-from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import scale_at
+from ensemble_forecast.refits import FOLDERS, Loaded, refit
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, affordable, varied
@@ -25,14 +26,10 @@ from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
 
-Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
-
-FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fitted until then
-REFIT_SHARE = 0.93  # of the time left, for the refits: the rest writes the ensemble
+SAVING_SHARE, SAVING_S = 0.07, 0.6  # of the time left after the contest, and at least so many seconds (but never half), to write the ensemble
 ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
 CONTEST_SHARE = 0.25  # of that rest
 MOST_VALUES = 1_500_000  # numbers of a candidate that the contest reads, where origins overlap
-TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
 LEAST_WEIGHT = 0.01  # members below it cost a refit and change nothing
 
 
@@ -87,7 +84,7 @@ def stack(
     calibration = Calibration().fit(result.rehearsed_NHQ, field.truth_NH, field.rows, study.task)
     chosen = _chosen(field, result)
     on_event(_event(study, deadline, chosen))
-    members, truncated = refit(study, pool, chosen, deadline.within(REFIT_SHARE * deadline.left()))
+    members, truncated = refit(study, pool, chosen, deadline.within(_until_saving_s(deadline.left())))
     lost = [id for id in chosen if id not in members["all"]]
     kept = np.array([position for position in result.members if field.candidates[position].id in members["all"]], dtype=int)
     if len(kept) < len(result.members):
@@ -167,52 +164,6 @@ def _thinned(study: Study) -> np.ndarray:
     return np.flatnonzero((scored.step - first_WS[window_N, scored.series]) % stride == 0)
 
 
-def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
-    """Fit every chosen recipe on the rows before the test origins, and on all rows; quick ones first, so that no deadline leaves nothing.
-
-    Returns
-    -------
-    the fitted members by ``"judged"`` (only where test origins are locked) and ``"all"``, the same ones in both; and the ids cut short.
-
-    Raises
-    ------
-    Unfinished
-        When not one could be fitted both ways.
-    """
-    folder = (study.folder.work / "members").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    kinds = tuple(FOLDERS) if len(study.plan.test) else ("all",)
-    reports = {id: study.folder.candidate(id).report for id in chosen}
-    jobs = [
-        {
-            "job": "refit",
-            "id": f"{id}:{until}",
-            "config": report["refit"],
-            "fit_origins": report["fit_origins"],
-            "until": until,
-            "out": str(folder / until / id),
-            "limit_s": None if math.isinf(deadline.left()) else TRAINING_SHARE * deadline.left(),
-        }
-        for id, report in sorted(reports.items(), key=lambda pair: pair[1]["seconds"])
-        for until in kinds
-    ]
-    truncated, reasons = set(), {}
-    done: dict[str, set[str]] = {until: set() for until in kinds}
-    for answer in pool.run(jobs, deadline):
-        id, until = answer["id"].rsplit(":", 1)
-        if answer["event"] == "done" and answer["state"] == "finished":
-            done[until].add(id)
-            truncated |= {id} if answer["truncated"] else set()
-        else:
-            reasons[id] = answer["reason"]
-    both = set.intersection(*done.values())
-    if not both:
-        why = "; ".join(f"{id}: {reason}" for id, reason in reasons.items()) or "the time was over: give a larger budget"
-        raise Unfinished(f"no member of the ensemble could be refitted ({why})")
-    members = {until: {id: persist.load(folder / until / id) for id in chosen if id in both} for until in kinds}
-    return members, sorted(truncated)
-
-
 def save(
     study: Study, field: Contestants, result: ContestResult, calibration: Calibration, members: Loaded, until: str, made_of: dict[str, Any]
 ) -> dict[str, Any]:
@@ -236,6 +187,11 @@ def save(
     content = manifest(study, {id: members[id][1]["fitted_until"] for id in ids}, result, made_of)
     persist.save(study.folder.path / FOLDERS[until], ensemble.parts(), content)
     return content
+
+
+def _until_saving_s(left_s: float) -> float:
+    """Seconds for the refits, of what is left: the rest writes the ensemble."""
+    return max(min((1 - SAVING_SHARE) * left_s, left_s - SAVING_S), left_s / 2)
 
 
 def _taught(combiner: Combiner, field: Contestants, kept: np.ndarray, study: Study) -> Combiner:

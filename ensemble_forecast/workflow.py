@@ -33,7 +33,8 @@ from ensemble_forecast.study import OnEvent, Study, check_name, fit_plain, open_
 
 LEAST_SEARCH_S = 1.0
 FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, there is a first ensemble
-FIRST_SEARCH = 0.6  # of that time; the rest stacks
+FIRST_SEARCH = 0.6  # of that time at most; the rest stacks
+FIRST_TRIALS = 6  # that it is made of
 FIRST_FAMILIES = ("seasonal_naive", "theta", "ets", "ridge")  # what ends within seconds and beats the naive
 CONTEST_SHARE, CONTEST_S = 0.06, 3.0  # of the budget, and at least so many seconds, for the contest and for writing the ensemble
 MOST_RESERVED, MOST_RESERVED_S = 0.33, 7.0  # of the budget, or so many seconds if more (but never above half), for all that follows the search
@@ -190,7 +191,7 @@ def _first_ensemble(study: Study, pool: Pool, deadline: Deadline, combiner: str)
     slice_s = max(FIRST_SHARE * deadline.left(), FIRST_S)
     while not (study.folder.path / "ensemble").exists() and slice_s < deadline.left():
         with suppress(Unfinished):  # nothing has finished yet, or nothing could be refitted
-            _drive(study, pool, deadline.within(FIRST_SEARCH * slice_s), silent, families=families)
+            _drive(study, pool, deadline.within(FIRST_SEARCH * slice_s), silent, FIRST_TRIALS, families=families)
             if study.folder.candidate_ids():
                 stacking.stack(study, pool, deadline.within((1 - FIRST_SEARCH) * slice_s), combiner=combiner, arms=False)
         slice_s *= 2

@@ -1,10 +1,8 @@
 """The search: portfolio first, then what gains most in a second, until the deadline; every trial that ends is on disk."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -16,20 +14,19 @@ from ensemble_forecast.learners.base import Config
 from ensemble_forecast.registry import NETS, is_cheap
 from ensemble_forecast.search import allocation, pruning
 from ensemble_forecast.search.choice import Choice
+from ensemble_forecast.search.draws import Draws
 from ensemble_forecast.search.due import Due, Entry, Worth
-from ensemble_forecast.search.history import BUDGET_ENDED, History, blank_line
-from ensemble_forecast.search.journal import FamilyStudy, open_storage
+from ensemble_forecast.search.history import BUDGET_ENDED, History
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.reserve import Prospect
 from ensemble_forecast.search.schedule import Reserve, Schedule
-from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Params, Space, canonical, config_of
-from ensemble_forecast.store import Line, RunFolder, explaining_full_disk, now
+from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Space, canonical, config_of
+from ensemble_forecast.search.trials import Job, Trials
+from ensemble_forecast.store import Line, RunFolder
 
 GRACE_S = 5.0  # beyond its limit, before a trial that does not look at its deadline is killed
 TICK_S = 0.5
-REPEATS_AT_MOST = 3
-REDRAWS = 5  # draws in a row of a family that were too much work, before it is left alone
 
 Event = dict[str, Any]
 
@@ -45,21 +42,6 @@ class Summary:
     new: int
     best: Line | None
     nothing_left: bool
-
-
-@dataclass(frozen=True)
-class Job:
-    """A trial that runs now."""
-
-    id: str
-    family: str
-    params: Params
-    number: int
-    started: str
-    drawn: bool
-    limit_s: float | None
-    expected_s: float
-    retry_of: str | None
 
 
 def search(
@@ -138,21 +120,18 @@ class _Search:
         pool: Pool,
     ) -> None:
         self.run_folder, self.pool, self.deadline, self.on_event = run_folder, pool, deadline, on_event
-        self.kind, self.transforms, self.metric = task.kind, transforms, metric
+        self.kind, self.transforms = task.kind, transforms
         self.n_trials, self.is_fixed = n_trials, trials is not None
         self.history = History(run_folder)
         self.schedule = Schedule(deadline, self.history.costs, reserve)
         self.new = 0
         self.opened: set[str] = set()
         self.opening: dict[str, str] = {}  # families by job
-        self.exhausted: set[str] = set()
-        self.repeats: Counter[str] = Counter()  # of each family: draws in a row that forecast what an earlier trial did
-        self.declined: Counter[str] = Counter()  # of each family: draws in a row that were too much work
         self.jobs: dict[str, Job] = {}
         self.space = space.under(transforms).only(families) if trials is None else _space_of(trials)
         self.choice = Choice(self.history, self.schedule, self.space.families)
-        with explaining_full_disk(run_folder.path):
-            self._open_studies(run_folder, task)
+        self.trials = Trials(run_folder, self.history, self.space.tables, task.seed, metric)
+        self.draws = Draws(self.history)
         self.due = Due(self.history)
         if trials is None:
             self.due.add_cut_off(self.space.tables)
@@ -178,7 +157,8 @@ class _Search:
         finally:
             for id in list(self.jobs):
                 self.pool.kill(id)
-                self._cut_off(self.jobs.pop(id), BUDGET_ENDED if self._left() <= 0 else "interrupted")
+                reason = BUDGET_ENDED if self._left() <= 0 else "interrupted"
+                self._tell_end(self.trials.end_dead(self.jobs.pop(id), "stale", reason))
         self._tell_postponed()
         best = self.history.best()
         states = self.history.states()
@@ -188,26 +168,6 @@ class _Search:
         counts = {state: states.get(state, 0) for state in ("finished", "pruned", "failed", "stale")}
         return Summary(**counts, new=self.new, best=best, nothing_left=nothing_left)
 
-    def _open_studies(self, run_folder: RunFolder, task: Task) -> None:
-        """Open Optuna's studies and make them, the ledger and the candidates agree."""
-        storage = open_storage(run_folder.journal_path)
-        name = run_folder.path.resolve().name
-        self.studies = {family: FamilyStudy(storage, name, table, task.seed) for family, table in self.space.tables.items()}
-        self.ids: set[str] = set()
-        by_id = {line["id"]: line for line in self.history.lines}
-        for family, study in self.studies.items():
-            for zombie in study.zombies():
-                line = by_id.get(zombie.id)
-                if line is None:
-                    line = self._stale_line(zombie.id, family, zombie.params, zombie.started, zombie.retry_of, 0.0, "interrupted")
-                    self.history.add(line)
-                study.tell(zombie.number, line["state"], line["value"])
-            known = study.ids()
-            self.ids |= known
-            for line in self.history.lines:
-                if line["family"] == family and line["id"] not in known:
-                    study.add_ended(line)
-
     def _start_one(self, device: str) -> None:
         """Give an idle worker its next job, if there is one that suits it and is expected to end in time."""
         if self.n_trials is not None and self.history.n_ended() + len(self.jobs) >= self.n_trials:
@@ -216,13 +176,11 @@ class _Search:
         if entry is not None and entry.params is None:
             self._open(entry.family, device)
             return
-        started = now()
-        with explaining_full_disk(self.run_folder.path):
-            job = self._next_draw(device, started) if entry is None else self._enter(entry, started)
+        prospects = self._prospects()
+        job = self._draw(device, prospects) if entry is None else self._enter(entry, prospects)
         if job is None:
             return
         incumbent = self.history.best(job.family) if job.drawn else None
-        prospects = self._prospects()
         self.jobs[job.id] = job
         self.pool.submit(
             {
@@ -255,12 +213,10 @@ class _Search:
             self.opened.add(family)
             self.due.add_portfolio(family, self.space.families.index(family), answer["portfolio"], answer["works"])
 
-    def _enter(self, entry: Entry, started: str) -> Job:
+    def _enter(self, entry: Entry, prospects: list[Prospect]) -> Job:
         """Begin a trial that is due."""
-        assert entry.params is not None
-        id = self._new_id(entry.family)
-        number = self.studies[entry.family].enter(id, entry.params, started, entry.retry_of)
-        return self._job(id, entry.family, entry.params, number, started, retry_of=entry.retry_of, work=entry.work)
+        known = self._typical_s(entry.family) if entry.work is None else self.history.costs.seconds(entry.family, entry.work)
+        return self.trials.enter(entry, known, self.schedule.cut_s(prospects))
 
     def _worths(self, device: str) -> Callable[[Entry], Worth | None]:
         """Return what an entry is worth to an idle worker; a fixed list runs in its order, whatever it costs."""
@@ -270,40 +226,28 @@ class _Search:
         may_import = 2 * n_importing < len(self.pool.idle()) + len(self.pool.running())  # half of the workers, so that the others go on
         return self.choice.worths(self.due, self._prospects(), lambda family: self._suits(family, device), may_import=may_import)
 
-    def _next_draw(self, device: str, started: str) -> Job | None:
+    def _draw(self, device: str, prospects: list[Prospect]) -> Job | None:
         """Ask the sampler of the family that promises most."""
         if self.is_fixed:
             return None
-        open_ones = [family for family in self.space.families if self.space.tables[family].holes and family in self.opened - self.exhausted]
+        may_vary = [family for family in self.space.families if family in self.opened and self.space.tables[family].holes]
+        open_ones = [family for family in may_vary if self.draws.are_open(family)]
         records = {family: self.history.record(family) for family in self.space.tables}
         if self.opening:  # others have not had their portfolio yet: only fill the time until they can
             open_ones = [family for family in open_ones if len(records[family].values) < 2 * allocation.TRIED_AT_LEAST]
-        prospects = self._prospects()
         for family in allocation.order(records, open_ones):
-            if not self._suits(family, device) or self.declined[family] >= REDRAWS or not self.choice.may_draw(family, prospects):
+            if not self._suits(family, device) or not self.choice.may_draw(family, prospects):
                 continue
             seen = {*self.history.ended(), *(canonical(job.family, job.params) for job in self.jobs.values())}
-            id = self._new_id(family)
-            drawn = self.studies[family].draw(id, started, seen)
-            if drawn is not None:
-                return self._job(id, family, drawn[1], drawn[0], started, drawn=True)
-            self.exhausted.add(family)
+            job = self.trials.draw(family, seen, self._typical_s(family), self.schedule.cut_s(prospects))
+            if job is not None:
+                return job
+            self.draws.exhaust(family)
         return None
 
-    def _job(
-        self,
-        id: str,
-        family: str,
-        params: Params,
-        number: int,
-        started: str,
-        *,
-        drawn: bool = False,
-        retry_of: str | None = None,
-        work: float | None = None,
-    ) -> Job:
-        expected_s = (self.history.record(family).cost_s or 0.0) if work is None else self.history.costs.seconds(family, work)
-        return Job(id, family, params, number, started, drawn, self.schedule.cut_s(self._prospects()), expected_s, retry_of)
+    def _typical_s(self, family: str) -> float:
+        """Seconds of a family's typical trial so far."""
+        return self.history.record(family).cost_s or 0.0
 
     def _prospects(self) -> list[Prospect]:
         """Describe what may enter the ensemble."""
@@ -319,12 +263,6 @@ class _Search:
             for entry in self.due.entries():
                 self._emit("postpone", family=entry.family, params=entry.params, reason=self.choice.why_not(entry))
 
-    def _new_id(self, family: str) -> str:
-        """Return an id that no trial of this run has had."""
-        id = f"{family}-{self.history.next_number(family, self.ids):04d}"
-        self.ids.add(id)
-        return id
-
     def _suits(self, family: str, device: str) -> bool:
         """With a GPU, nets run on it and nowhere else."""
         return not self.pool.has_gpu or device == "cuda" or family not in NETS
@@ -337,41 +275,26 @@ class _Search:
         job = self.jobs.pop(answer["id"], None)
         if job is None:
             return
-        if answer.get("state") == "declined":
-            self._drop(job)
+        if answer.get("state") == "declined":  # a draw makes room for another one
+            if job.drawn:
+                self.draws.declined(job.family)
+            self.trials.forget(job)
             return
         if answer["event"] == "died":
-            if job.id in self.run_folder.candidate_ids():
-                self._finish_from_disk(job)
-                return
-            unknown = {"windows": [], "truncated": False, "seconds": _seconds_since(job), "started": job.started}
-            answer = unknown | {"state": "failed", "reason": answer["reason"]}
-        elif answer["state"] == "refused":
+            self._tell_end(self.trials.end_dead(job, "failed", answer["reason"]))
+            return
+        if answer["state"] == "refused":
             answer = answer | {"state": "failed"}
         if job.drawn and answer["state"] == "finished":
-            self.declined[job.family] = 0
-            self._count_repeat(job.family, answer["windows"])
+            self.draws.finished(job.family, answer["windows"])
         self._learn_cost(job.family, answer)
-        line = blank_line(**{"id": job.id, "family": job.family, "params": job.params, "metric": self.metric, "retry_of": job.retry_of} | answer)
-        self._end(job, line)
-
-    def _drop(self, job: Job) -> None:
-        """Forget a trial that its worker found to be too much work for the time left; a draw makes room for another one."""
-        self.declined[job.family] += job.drawn
-        self.studies[job.family].tell(job.number, "stale", None)
+        self._tell_end(self.trials.end(job, answer))
 
     def _learn_cost(self, family: str, answer: Message) -> None:
         """Take in what a trial cost; of one that was cut short only if it took longer than expected all the same."""
         work, seconds = answer.get("work", 0.0), answer.get("work_s", 0.0)
         if answer["state"] in {"finished", "pruned"} and (not answer["truncated"] or seconds > self.history.costs.seconds(family, work)):
             self.history.costs.add(family, work, seconds)
-
-    def _count_repeat(self, family: str, windows: list[float | None]) -> None:
-        """Give up drawing from a family whose holes have stopped to matter: its draws score what earlier trials did, to the last digit."""
-        known = any(line["windows"] == windows for line in self.history.lines if line["family"] == family)
-        self.repeats[family] = self.repeats[family] + 1 if known else 0
-        if self.repeats[family] >= REPEATS_AT_MOST:
-            self.exhausted.add(family)
 
     def _end_overdue(self) -> None:
         """Kill trials that do not look at their deadline."""
@@ -381,28 +304,8 @@ class _Search:
                 self.pool.kill(id)
                 self._settle({"event": "died", "id": id, "reason": f"it did not return within its limit of {job.limit_s:.0f} s and was ended"})
 
-    def _cut_off(self, job: Job, reason: str) -> None:
-        """Write a trial off that was killed in mid-run, unless it had just committed its forecasts."""
-        if job.id in self.run_folder.candidate_ids():
-            self._finish_from_disk(job)
-            return
-        self._end(job, self._stale_line(job.id, job.family, job.params, job.started, job.retry_of, _seconds_since(job), reason))
-
-    def _stale_line(self, id: str, family: str, params: Params, started: str, retry_of: str | None, seconds: float, reason: str) -> Line:
-        """Describe a trial that was cut off and is due again."""
-        known = {"id": id, "family": family, "params": params, "started": started, "retry_of": retry_of, "seconds": seconds, "reason": reason}
-        return blank_line(state="stale", metric=self.metric, windows=[], truncated=False, **known)
-
-    def _finish_from_disk(self, job: Job) -> None:
-        """Take a trial for finished whose worker ended between its commit and its answer."""
-        report = self.run_folder.candidate(job.id).report
-        self._end(job, blank_line(**report))
-
-    def _end(self, job: Job, line: Line) -> None:
-        """Write ledger and journal, in this order: the journal is rebuilt from the ledger."""
-        self.history.add(line)
-        with explaining_full_disk(self.run_folder.path):
-            self.studies[job.family].tell(job.number, line["state"], line["value"])
+    def _tell_end(self, line: Line) -> None:
+        """Count and tell a trial that has ended."""
         self.new += line["state"] != "stale"
         self._emit("end", line)
 
@@ -421,8 +324,3 @@ class _Search:
 def _space_of(trials: Sequence[Config]) -> Space:
     """Return a space without holes for a fixed list of trials."""
     return Space("trials", {trial["family"]: FamilySpace(trial["family"], {}, {}, ({},)) for trial in trials}, {})
-
-
-def _seconds_since(job: Job) -> float:
-    """Seconds since a trial began, by the wall clock of its start stamp."""
-    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(job.started)).total_seconds())
