@@ -101,9 +101,10 @@ def plan(panel: Panel, task: Task, test: float = 0.0, n_windows: int | None = No
     """
     n_windows = n_windows or (4 if panel.n_series < FEW_SERIES else 3 if panel.n_series < 100 else 2)
     last_S, aligned = _last_steps(panel)
-    held = max(int(np.ceil(test * np.median(panel.lengths_S))), task.horizon) if test else 0
+    held = max(int(np.ceil(test * panel.typical_length)), task.horizon) if test else 0
     judged_S = np.maximum(last_S - held, -1)
-    shortest_fit = max(2 * task.season_length + 2, 6, task.horizon + 2)
+    shortest_context = max(2 * task.season_length + 2, 6)  # a series need not be long enough to learn from to be scored
+    shortest_fit = max(shortest_context, task.horizon + 2)
     alive_S = last_S <= panel.ends_S
     typical, longest = int(np.median(judged_S[alive_S])) + 1, int(judged_S[alive_S].max()) + 1
     block = task.horizon
@@ -123,7 +124,7 @@ def plan(panel: Panel, task: Task, test: float = 0.0, n_windows: int | None = No
             f"about {needed}, so that there is something to learn from before the first window: "
             "give more history, or shorten the horizon or the season"
         )
-    folds = [_fold(panel, task, judged_S, block, left, window, shortest_fit) for window, left in enumerate(lefts)]
+    folds = [_fold(panel, task, judged_S, block, left, window, shortest_context) for window, left in enumerate(lefts)]
     return Plan(tuple(folds), test_origins, np.minimum(judged_S, panel.ends_S), block, aligned)
 
 
@@ -166,11 +167,11 @@ def _n_labelled(panel: Panel, task: Task, cutoff_S: np.ndarray) -> int:
     return int(np.maximum(cutoff_S - task.horizon - _first_origins(task, cutoff_S) + 1, 0)[panel.lengths_S > 0].sum())
 
 
-def _fold(panel: Panel, task: Task, judged_S: np.ndarray, block: int, blocks_left: int, window: int, shortest_fit: int) -> Fold:
+def _fold(panel: Panel, task: Task, judged_S: np.ndarray, block: int, blocks_left: int, window: int, shortest_context: int) -> Fold:
     """Cut one window: its block starts ``blocks_left`` blocks before the last step that folds may see."""
     cutoff_S = judged_S - blocks_left * block
     until_S = np.minimum(cutoff_S + block, panel.ends_S) - task.horizon
-    serves_S = cutoff_S + 1 >= shortest_fit
+    serves_S = cutoff_S + 1 >= shortest_context
     score = Origins.between(cutoff_S, np.where(serves_S, until_S, cutoff_S - 1))
     return Fold(window, np.where(serves_S, np.minimum(cutoff_S, panel.ends_S), -1), score, np.where(serves_S, until_S, -1))
 

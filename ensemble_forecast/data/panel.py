@@ -85,6 +85,11 @@ class Panel:
         """Last observed step of each series: the origin of a forecast into the unknown; -1 for an empty series."""
         return self.lengths_S - 1
 
+    @property
+    def typical_length(self) -> float:
+        """Median number of observed steps of the series that have any: in an early window many may have none yet."""
+        return float(np.median(self.lengths_S[self.lengths_S > 0])) if self.lengths_S.any() else 0.0
+
     def values(self, index: int) -> np.ndarray:
         """Observed target of one series, oldest first."""
         return self.y[self.offsets[index] : self.offsets[index] + self.lengths_S[index]]

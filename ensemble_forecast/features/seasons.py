@@ -53,7 +53,7 @@ def cycles(freq: str) -> dict[str, int]:
 
 def has_history(panel: Panel, n_steps: int) -> bool:
     """Whether a cycle came round often enough in a typical series."""
-    return n_steps * CYCLES_OF_HISTORY <= np.median(panel.lengths_S)
+    return n_steps * CYCLES_OF_HISTORY <= panel.typical_length
 
 
 def seasons_of(panel: Panel, task: Task) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class Stages:
     def size(self) -> Size:
         """How much there is to learn and to forecast in the newest fold, the largest one."""
         newest = self[len(self.plan.folds) - 1]
-        length = int(np.median(newest.train.lengths_S))
+        length = int(newest.train.typical_length)
         return Size(
             n_series=self.panel.n_series, n_fit=len(newest.roles.fit), n_scored=len(newest.score), length=length, n_past=self.panel.past.shape[1]
         )

@@ -264,3 +264,16 @@ def test_half_life_equals_weighted_least_squares():
     root = np.sqrt(weights)
     slow = np.linalg.lstsq(np.array(design) * root[:, None], np.array(labels) * root, rcond=None)[0]
     np.testing.assert_allclose(learner.coefficients_[:3, 0], slow[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("half_life", [None, 0.5])
+def test_series_that_have_not_begun_change_nothing(half_life):
+    rng = np.random.default_rng(4)
+    series, task = [rng.normal(size=40).cumsum() for _ in range(3)], Task(horizon=3)
+    here, with_others = Panel.of(series), Panel.of([*series, *([np.empty(0)] * 5)])
+    origins = Origins.between(np.full(3, 6), np.full(3, 36))
+    forecasts = [
+        Ridge(half_life=half_life).fit(panel, Roles(origins), task, NEVER).predict(panel, Origins(np.arange(3), np.full(3, 39)), NEVER)
+        for panel in (here, with_others)
+    ]
+    np.testing.assert_array_equal(*forecasts)

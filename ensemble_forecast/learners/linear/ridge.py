@@ -209,7 +209,7 @@ class Ridge(Learner):
         weight_N = inputs.weight_N if task.kind == "quantiles" else np.ones(len(origins))
         if self.half_life is not None:
             age_N = panel.ends_S[origins.series] - origins.step
-            weight_N = weight_N * 0.5 ** (age_N / (self.half_life * np.median(panel.lengths_S)))
+            weight_N = weight_N * 0.5 ** (age_N / (self.half_life * panel.typical_length))
         return weight_N
 
     def _learn_effect(self, panel: Panel, problem: Problem, task: Task) -> KnownEffect:

@@ -24,7 +24,7 @@ def context_length(panel: Panel, task: Task, wanted: int | None) -> int:
     """
     natural = [2 * n for n in cycles(panel.freq).values() if has_history(panel, n)]
     automatic = max(4 * task.horizon, 3 * task.season_length, 8, *natural)
-    return max(min(wanted or automatic, int(LONGEST_SHARE * np.median(panel.lengths_S))), 2)
+    return max(min(wanted or automatic, int(LONGEST_SHARE * panel.typical_length)), 2)
 
 
 def windows_of(panel: Panel, origins: Origins, length: int) -> np.ndarray:
