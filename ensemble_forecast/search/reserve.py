@@ -16,7 +16,7 @@ MOST_MEMBERS = 20  # of an ensemble
 REFIT_COST = 1.2  # of the mean window of its trial: the last window is the dearest, and a refit has all rows
 MARGIN = 1.15
 LEAST_MEMBERS = 5
-EXPECTED_MEMBERS = 12  # that the search leaves time for: more are welcome where there is time left
+EXPECTED_MEMBERS = 8  # that the search leaves time for: more are welcome where there is time left
 
 
 @dataclass(frozen=True)

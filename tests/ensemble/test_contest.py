@@ -7,7 +7,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.averages import Mean, Median, TrimmedMean
 from ensemble_forecast.ensemble.base import Rows
-from ensemble_forecast.ensemble.contest import contest
+from ensemble_forecast.ensemble.contest import _table, contest
 from ensemble_forecast.ensemble.featured import Featured
 from ensemble_forecast.ensemble.halves import cross_fitted
 from ensemble_forecast.ensemble.inverse_loss import InverseLoss
@@ -275,3 +275,13 @@ def test_forecasts_reread_from_disk_give_the_same_bits(task, tmp_path):
     for name in combiners:
         weights = [find(name, "combiners")().fit(each, truth, rows, task, NEVER).weights_M_.tobytes() for each in (forecasts, reread)]
         assert weights[0] == weights[1], name
+
+
+@pytest.mark.parametrize(("n_series", "share", "accepted"), [(60, 0.003, False), (60, 0.02, True), (1, 0.003, True), (1, 0.0005, False)])
+def test_on_a_panel_a_gain_must_be_larger_than_on_a_few_series(n_series, share, accepted):
+    """Two windows tell the luck of a period from skill less well than many blocks of time do."""
+    n = 240
+    rows = Rows(np.arange(n) % n_series, np.repeat([0, 1], n // 2), np.arange(n), np.ones(n))
+    average_NH = np.random.default_rng(0).uniform(1, 2, (n, 2))
+    table = _table({"mean": average_NH, "simplex": (1 - share) * average_NH}, {}, np.arange(n) // 4, rows, seed=0)
+    assert {standing.name: standing.accepted for standing in table} == {"simplex": accepted, "mean": False}
