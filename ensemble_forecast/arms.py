@@ -8,7 +8,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.base import Config, build
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool
-from ensemble_forecast.search.space import load_space
+from ensemble_forecast.search.spaces import load_space
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import OnEvent, Study
 

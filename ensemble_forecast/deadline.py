@@ -53,6 +53,9 @@ class Deadline:
         """Whether the time is over."""
         return time.monotonic() >= self.at
 
+    def told(self, share: float) -> None:
+        """Hear of a look at the stop role, as a share of what climatology costs there; whoever watches a training may end it here."""
+
     def within(self, duration_s: float) -> "Deadline":
         """Return the earlier of this deadline and so many seconds from now."""
         return Deadline(min(self.at, time.monotonic() + duration_s))

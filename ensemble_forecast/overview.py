@@ -10,6 +10,8 @@ from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.deadline import seconds
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.registry import COMBINERS, FEATURES, LEARNERS, METRICS, NETS, SOURCES, did_you_mean
+from ensemble_forecast.search.extent import extent
+from ensemble_forecast.search.spaces import load_space
 from ensemble_forecast.store import RunFolder
 from ensemble_forecast.study import check_name, studies
 
@@ -24,7 +26,8 @@ def leaderboard(folder: RunFolder) -> list[dict[str, Any]]:
 
     Returns
     -------
-    rows with rank, id, family, state, value, skill (gain over the seasonal naive, as a share), seconds, baseline, reason and params.
+    rows with rank, id, family, state, value, skill (gain over the seasonal naive, as a share), seconds, baseline, reason, diagnosis
+    (of a net's training) and params.
     """
     lines = folder.ledger()
     finished = sorted((line for line in lines if line["state"] == "finished"), key=lambda line: line["value"])
@@ -43,6 +46,7 @@ def leaderboard(folder: RunFolder) -> list[dict[str, Any]]:
                 "seconds": line["seconds"],
                 "baseline": line["family"] in BASELINES,
                 "reason": line["reason"],
+                "diagnosis": line["diagnosis"],
                 "params": line["params"],
             }
         )
@@ -102,7 +106,7 @@ def run_path(name: str, runs: Path) -> Path:
     return path
 
 
-def list_kind(kind: str, runs: Path) -> list[dict[str, str]]:
+def list_kind(kind: str, runs: Path) -> list[dict[str, Any]]:
     """List the entries of a kind with a line on each.
 
     Raises
@@ -113,10 +117,15 @@ def list_kind(kind: str, runs: Path) -> list[dict[str, str]]:
     if kind in REGISTERED:
         return [{"name": name, "summary": _summary(path)} for name, path in REGISTERED[kind].items()]
     if kind in TOML_FOLDERS:
-        return [{"name": name, "summary": str(path)} for name, path in pipelines.names(TOML_FOLDERS[kind]).items()]
+        return [{"name": name, "summary": str(path), **_extent(kind, path)} for name, path in pipelines.names(TOML_FOLDERS[kind]).items()]
     if kind == "studies":
         return [{"name": name, "summary": str(runs / name)} for name in studies(runs)]
     raise BadInput(f"unknown kind {kind!r}; {did_you_mean(kind, [*REGISTERED, *TOML_FOLDERS, 'studies'])}")
+
+
+def _extent(kind: str, path: Path) -> dict[str, Any]:
+    """Describe what a space holds; nothing of a pipeline."""
+    return {"families": extent(load_space(str(path)))} if kind == "spaces" else {}
 
 
 def _summary(import_string: str) -> str:

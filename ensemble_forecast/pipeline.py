@@ -16,7 +16,15 @@ from ensemble_forecast.registry import METRICS, SOURCES, WRAPPERS, did_you_mean,
 
 PACKAGE = Path(__file__).parent
 DIRECTION_METRICS = {"log_loss", "brier"}
-MAY_CHANGE = {"budget", "families", "space", "trials"}  # between two calls of one study; anything else makes another study
+MAY_CHANGE = {
+    "budget",
+    "families",
+    "space",
+    "sampler",
+    "pruner",
+    "track",
+    "trials",
+}  # between two calls of one study; anything else makes another study
 
 COMMENTS = {
     "source": "a registered source (python -m ensemble_forecast list sources), or the path of a CSV or parquet file",
@@ -34,6 +42,9 @@ COMMENTS = {
     "budget": "time of search in total, over all calls, such as 90s, 2m or 1h30m",
     "families": "learners to search; without it: all in the space",
     "space": "what may vary: a name in search_spaces/, or a path",
+    "sampler": "who draws from the space after its portfolio: tpe, random, grid, gp or cmaes",
+    "pruner": "what stops a drawn trial between two windows: forgiving, successive_halving, hyperband, wilcoxon or none",
+    "track": "board that trials are shown on as they end: none, tensorboard or mlflow (extra [tracking])",
     "seed": "root of every random stream",
 }
 
@@ -61,6 +72,9 @@ class Pipeline(BaseModel):
     budget: str = "2m"
     families: tuple[str, ...] = ()
     space: str = "default"
+    sampler: Literal["tpe", "random", "grid", "gp", "cmaes"] = "tpe"
+    pruner: Literal["forgiving", "successive_halving", "hyperband", "wilcoxon", "none"] = "forgiving"
+    track: Literal["none", "tensorboard", "mlflow"] = "none"
     seed: int = 0
     trials: tuple[Config, ...] = ()
 

@@ -11,7 +11,18 @@ from ensemble_forecast.errors import BadInput
 
 NETS = {
     "mlp": "ensemble_forecast.learners.deep.mlp:Mlp",
+    "resnet": "ensemble_forecast.learners.deep.resnet:ResNet",
+    "densenet": "ensemble_forecast.learners.deep.densenet:DenseNet",
+    "highway": "ensemble_forecast.learners.deep.highway:Highway",
+    "cnn": "ensemble_forecast.learners.deep.cnn:Cnn",
+    "tcn": "ensemble_forecast.learners.deep.tcn:Tcn",
+    "rnn": "ensemble_forecast.learners.deep.rnn:Rnn",
     "lstm": "ensemble_forecast.learners.deep.lstm:Lstm",
+    "gru": "ensemble_forecast.learners.deep.gru:Gru",
+    "transformer": "ensemble_forecast.learners.deep.transformer:Transformer",
+    "nhits": "ensemble_forecast.learners.deep.nhits:NHits",
+    "nbeats": "ensemble_forecast.learners.deep.nbeats:NBeats",
+    "tabm": "ensemble_forecast.learners.deep.tabm:TabM",
 }
 LEARNERS = {
     "naive": "ensemble_forecast.learners.statistical.naive:Naive",

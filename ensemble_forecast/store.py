@@ -42,6 +42,8 @@ LEDGER_FIELDS = (
     "started",
     "reason",
     "retry_of",
+    "curve",
+    "diagnosis",
 )
 ORPHANS_END_WITHIN_S = 5.0  # workers of a killed driver hold its lock until they notice that their pipe is closed
 

@@ -23,12 +23,13 @@ from ensemble_forecast.evaluate.verdict import Losses, judge
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.metrics import cell_loss, coverage, hit_rate
 from ensemble_forecast.pipeline import Pipeline
+from ensemble_forecast.report import tracking
 from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, refit_s
 from ensemble_forecast.search.schedule import Reserve
-from ensemble_forecast.search.space import load_space
+from ensemble_forecast.search.spaces import load_space
 from ensemble_forecast.study import OnEvent, Study, check_name, fit_plain, open_study, reopen, silent
 
 LEAST_SEARCH_S = 1.0
@@ -90,7 +91,7 @@ def run_search(
         return {"ran": 0, "spent_s": spent_s, "sentence": sentence}
     deadline = Deadline.after(budget_s - spent_s)
     with working(study, workers, device) as pool:
-        summary = _drive(study, pool, deadline, on_event, n_trials)
+        summary = _drive(study, pool, deadline, _shown(study, on_event), n_trials)
     spent_s = study.folder.spent_s()
     sentence = f"{summary.new} trials ended in this call; {spent_s:.0f} s of {budget_s:.0f} s are spent"
     if summary.nothing_left:
@@ -293,10 +294,26 @@ def _drive(
         trials=study.pipeline.trials or None,
         transforms=study.transforms,
         metric=study.pipeline.score_name,
+        sampler=study.pipeline.sampler,
+        pruner=study.pipeline.pruner,
         pool=pool,
         reserve=reserve,
         on_event=on_event,
     )
+
+
+def _shown(study: Study, on_event: OnEvent) -> OnEvent:
+    """Show every trial on the board that the pipeline names, before anyone else is told of its end."""
+    if study.pipeline.track == "none":
+        return on_event
+    board = tracking.board(study.pipeline.track, study.folder.path, study.name)
+
+    def told(event: dict[str, Any]) -> None:
+        if event["event"] == "end":
+            board.show(event["line"])
+        on_event(event)
+
+    return told
 
 
 def _baselines(study: Study) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.pool import Pool
-from ensemble_forecast.search.space import parse_space
+from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.store import RunFolder
 
 HORIZON, SEASON = 6, 12

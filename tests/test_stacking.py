@@ -33,7 +33,7 @@ def trend_and_kink(seed, n=420, horizon=2):
 
 def played(config, stages):
     done = Outcome()
-    run_trial(config, stages, "sql", Deadline.never(), None, done)
+    run_trial(config, stages, "sql", Deadline.never(), [], done)
     return done
 
 

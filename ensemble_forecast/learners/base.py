@@ -39,8 +39,8 @@ class Size:
         Series, origins to fit on, origins to forecast.
     length
         Median steps of a series.
-    n_past
-        Past covariates.
+    n_past, n_known
+        Covariates.
     """
 
     n_series: int
@@ -48,6 +48,7 @@ class Size:
     n_scored: int
     length: int
     n_past: int = 0
+    n_known: int = 0
 
 
 @dataclass(kw_only=True)
@@ -152,6 +153,12 @@ def describe(learner: Learner) -> Config:
     """Return the config of a learner: JSON-able, and `build` turns it back into an equal one."""
     params = {field.name: getattr(learner, field.name) for field in fields(learner)}
     return {"family": learner.family, "params": {name: _describe_value(value) for name, value in params.items()}}
+
+
+def training_of(learner: Learner) -> tuple[list[list[float | None]] | None, str | None]:
+    """Return the curve (steps, loss in training and on the stop role, seconds) and its diagnosis, of a learner that keeps or wraps one."""
+    inner = getattr(learner, "member_", learner)
+    return getattr(inner, "_curve", None), getattr(inner, "diagnosis_", None)
 
 
 def recipe_for_refit(learner: Learner) -> Learner:

@@ -184,8 +184,8 @@ def print_doctor(report: Record) -> None:
     say(report["sentence"])
 
 
-def print_entries(entries: list[dict[str, str]], *, brief: bool = False) -> None:
-    """Print names and what they are, or the names alone."""
+def print_entries(entries: list[dict[str, Any]], *, brief: bool = False) -> None:
+    """Print names and what they are (of a space also what may vary), or the names alone."""
     if brief:
         for entry in entries:
             say(entry["name"])
@@ -193,7 +193,18 @@ def print_entries(entries: list[dict[str, str]], *, brief: bool = False) -> None
     table = Table(box=None, show_header=False)
     for entry in entries:
         table.add_row(entry["name"], entry["summary"])
+        for family in entry.get("families", ()):
+            table.add_row(f"  {family['family']}", _extent_in_words(family))
     out.print(table)
+
+
+def _extent_in_words(family: dict[str, Any]) -> str:
+    """Tell what may vary in a family, and how much of it there is."""
+    size = f"{family['portfolio']} tried first"
+    if not family["holes"]:
+        return size
+    continuum = f" x {family['continuous']} continuous" if family["continuous"] else ""
+    return f"{size}; {family['combinations']:,} combinations{continuum}: {'; '.join(family['holes'])}"
 
 
 def _figure(value: float | None) -> str:

@@ -20,6 +20,7 @@ from ensemble_forecast.search.history import BUDGET_ENDED, History
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.reserve import Prospect
+from ensemble_forecast.search.rungs import rungs
 from ensemble_forecast.search.schedule import Reserve, Schedule
 from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Space, canonical, config_of
 from ensemble_forecast.search.trials import Job, Trials
@@ -59,6 +60,8 @@ def search(
     n_workers: int | None = None,
     device: str = "auto",
     metric: str = "sql",
+    sampler: str = "tpe",
+    pruner: str = pruning.FORGIVING,
     pool: Pool | None = None,
     reserve: Reserve | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -75,6 +78,10 @@ def search(
         Configs to run, in order, instead of a search.
     transforms
         Transforms that the data allow (see `Space.under`).
+    sampler
+        Who draws, by name, see `samplers`.
+    pruner
+        What stops a drawn trial between two windows, by name, see `pruning`.
     pool
         Workers to use and leave running; without it, ``n_workers`` are started and ended here.
     reserve
@@ -94,7 +101,9 @@ def search(
         Passed on; what ran is written as stale and due again.
     """
     with run_folder.lock():
-        stated = partial(_Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric, reserve)
+        stated = partial(
+            _Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric, sampler, pruner, reserve
+        )
         if pool is not None:
             return stated(pool).run()
         with Pool(n_workers or default_workers(), run_folder, panel, task, plan_spec, metric=metric, device=device) as own:
@@ -116,11 +125,13 @@ class _Search:
         trials: Sequence[Config] | None,
         transforms: Sequence[str],
         metric: str,
+        sampler: str,
+        pruner: str,
         reserve: Reserve | None,
         pool: Pool,
     ) -> None:
         self.run_folder, self.pool, self.deadline, self.on_event = run_folder, pool, deadline, on_event
-        self.kind, self.transforms = task.kind, transforms
+        self.kind, self.transforms, self.pruner = task.kind, transforms, pruner
         self.n_trials, self.is_fixed = n_trials, trials is not None
         self.history = History(run_folder)
         self.schedule = Schedule(deadline, self.history.costs, reserve)
@@ -130,7 +141,7 @@ class _Search:
         self.jobs: dict[str, Job] = {}
         self.space = space.under(transforms).only(families) if trials is None else _space_of(trials)
         self.choice = Choice(self.history, self.schedule, self.space.families)
-        self.trials = Trials(run_folder, self.history, self.space.tables, task.seed, metric)
+        self.trials = Trials(run_folder, self.history, self.space.tables, task.seed, sampler, metric)
         self.draws = Draws(self.history)
         self.due = Due(self.history)
         if trials is None:
@@ -180,12 +191,11 @@ class _Search:
         job = self._draw(device, prospects) if entry is None else self._enter(entry, prospects)
         if job is None:
             return
-        incumbent = self.history.best(job.family) if job.drawn else None
         self.jobs[job.id] = job
         self.pool.submit(
             {
                 "job": "trial", "id": job.id, "family": job.family, "params": job.params, "config": config_of(job.family, job.params),
-                "stop_above": pruning.bar(incumbent["windows"] if incumbent else None), "limit_s": job.limit_s, "retry_of": job.retry_of,
+                **self._pruning(job), "limit_s": job.limit_s, "retry_of": job.retry_of,
                 "most_work": None if self.is_fixed else self.schedule.most_work(job.family, prospects),
             },
             device,
@@ -244,6 +254,19 @@ class _Search:
                 return job
             self.draws.exhaust(family)
         return None
+
+    def _pruning(self, job: Job) -> dict[str, Any]:
+        """Say when to stop a trial before its end: a drawn one; the portfolio runs to its end."""
+        if not job.drawn or self.pruner == pruning.NONE:
+            return {"bars": [], "rival": None, "rungs": []}
+        own = [line for line in self.history.lines if line["family"] == job.family and line["state"] in ("finished", "pruned")]
+        losses, incumbent = [line["windows"] for line in own], self.history.best(job.family)
+        n_windows = max((len(windows) for windows in losses), default=1)
+        return {
+            "bars": pruning.bars(self.pruner, losses, n_windows, job.number),
+            "rival": incumbent["id"] if incumbent and self.pruner == pruning.WILCOXON else None,
+            "rungs": rungs(own, job.params),
+        }
 
     def _typical_s(self, family: str) -> float:
         """Seconds of a family's typical trial so far."""

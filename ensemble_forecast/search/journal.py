@@ -16,12 +16,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
+from ensemble_forecast.search.samplers import GRID, GridTrial, grid, sampler_for
 from ensemble_forecast.search.space import FamilySpace, Hole, Params, canonical
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.store import Line, cut_torn_line
 
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL, "stale": TrialState.FAIL}
-RANDOM_AT_LEAST = 4  # trials before the sampler's model is trusted
 RECORD = "trial"  # the user attribute that ties an Optuna trial to the ledger
 REPEATS = 5  # discrete spaces repeat points by design (optuna issue 2021): so often a new draw is asked for
 
@@ -58,9 +58,11 @@ class FamilyStudy:
         what has finished is entered again from the ledger.
     seed
         The task's seed.
+    sampler
+        By name, see `samplers`.
     """
 
-    def __init__(self, storage: JournalStorage, name: str, table: FamilySpace, seed: int) -> None:
+    def __init__(self, storage: JournalStorage, name: str, table: FamilySpace, seed: int, sampler: str = "tpe") -> None:
         self.table = table
         self.distributions = {name: _distribution(hole) for name, hole in table.holes.items()}
         study_name = f"{name}.{table.family}"
@@ -72,13 +74,8 @@ class FamilyStudy:
         if study_name not in studies or studies[study_name].get("space") != shape:
             self._study.set_user_attr("space", shape)
         n_ended = sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
-        self._study.sampler = optuna.samplers.TPESampler(
-            multivariate=True,
-            constant_liar=True,
-            group=False,
-            n_startup_trials=max(len(table.entries), RANDOM_AT_LEAST),
-            seed=(derive(seed, "tpe", table.family) + n_ended) % 2**32,
-        )
+        self._study.sampler = sampler_for(sampler, table, (derive(seed, "tpe", table.family) + n_ended) % 2**32)
+        self._grid = grid(table, seed) if sampler == GRID else None
 
     def ids(self) -> set[str]:
         """Ids of the trials that have ended here."""
@@ -113,6 +110,8 @@ class FamilyStudy:
         seen
             `canonical` texts of what was tried.
         """
+        if self._grid is not None:
+            return self._next_on_grid(id, started, seen)
         for _ in range(REPEATS):
             trial = self._study.ask()
             params = self.table.draw(trial)
@@ -120,6 +119,15 @@ class FamilyStudy:
                 trial.set_user_attr(RECORD, _record(id, params, started, None))
                 return trial.number, params
             self._study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def _next_on_grid(self, id: str, started: str, seen: Container[str]) -> tuple[int, Params] | None:
+        """Enter the next point of the grid that was not tried before; None at its end."""
+        assert self._grid is not None
+        for point in self._grid:
+            params = self.table.draw(GridTrial(point))
+            if canonical(self.table.family, params) not in seen:
+                return self.enter(id, params, started), params
         return None
 
     def tell(self, number: int, state: str, value: float | None) -> None:

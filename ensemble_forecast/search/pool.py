@@ -169,6 +169,7 @@ class Pool:
     def _start(self, device: str) -> Seat:
         """Start a process. Every variable is set before it imports anything; standard error goes to a log beside the run."""
         environment = os.environ | ONE_THREAD | {"ENSEMBLE_FORECAST_DEVICE": device, "PYTHONUNBUFFERED": "1"}
+        environment["ENSEMBLE_FORECAST_CHECKPOINTS"] = str((self._run.work / "checkpoints").resolve())
         if device == "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = ""
         with open(self._log_path, "ab") as log:

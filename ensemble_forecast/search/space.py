@@ -1,32 +1,15 @@
-"""What may vary: a TOML file with one table a family, whose leaves are values or holes.
-
-::
-
-    [ridge]                                              # a registered learner, net or wrapper; cheap families first
-    penalty = {low = 1e-4, high = 1.0, log = true}       # a hole: floats, or integers where both bounds are; step = 2 for a grid
-    centre = {choices = ["last", "season"]}              # a hole: one of these; a choice may be a list or a config
-    robust = {choices = [true, false], when = {centre = "season"}}      # drawn under a condition only, else the learner's default
-    past_lags = 3                                        # a value: fixed for the family
-    context = {choices = ["auto", 32, 64]}               # "auto": left to the learner
-    transform = {choices = ["none", "log"]}              # allowed in every family: the learner is wrapped in `transformed`
-    portfolio = [{}, {centre = "season"}]                # tried first, in this order; what an entry leaves out has its default
-
-Keys are fields of the learner. A family whose portfolio is all there is to try needs no hole.
-"""
+"""What may vary: the holes of each family, what they hold by default, and how a trial fills them. How a file says so: see `spaces`."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, Protocol
 
-from ensemble_forecast import pipeline
 from ensemble_forecast.errors import BadInput, MissingPackage
 from ensemble_forecast.learners.base import FAMILY_TABLES, Config, build
-from ensemble_forecast.registry import WRAPPERS, did_you_mean, families, find
+from ensemble_forecast.registry import did_you_mean, find
 
 Params = dict[str, Any]  # fields of a family, and `transform`
-HOLE_KEYS = ["low", "high", "log", "step", "choices", "when"]
 AUTO = "auto"  # as a choice: the field is left to the learner, whose default is then None; TOML has no null
 TRANSFORM, TRANSFORMED = "transform", "transformed"  # the key, and the wrapper it stands for
 UNTRANSFORMED = "none"
@@ -225,31 +208,6 @@ class Space:
             _check_table(table, f"{self.where}: [{family}]")
 
 
-def load_space(name_or_path: str) -> Space:
-    """Read a space: a path, or a name looked up in ``./search_spaces/``, then in the copy shipped with the package.
-
-    Raises
-    ------
-    BadInput
-        When there is no such file, or it is not a space.
-    """
-    path = pipeline.find(name_or_path, "search_spaces")
-    return parse_space(pipeline.parse_toml(path), path)
-
-
-def parse_space(content: Mapping[str, Any], where: Path | str) -> Space:
-    """Build a space from the content of its file."""
-    known = [*families(), *WRAPPERS]
-    tables = {}
-    for family, table in content.items():
-        if family not in known or not isinstance(table, dict):
-            raise BadInput(f"{where}: a space has one table a family, and {family!r} is none; {did_you_mean(family, known)}")
-        tables[family] = _parse_table(family, dict(table), f"{where}: [{family}]")
-    if not tables:
-        raise BadInput(f"{where}: a space has at least one table, such as [ridge]")
-    return Space(str(where), tables, content)
-
-
 def config_of(family: str, params: Params) -> Config:
     """Turn a family's parameters into what `learners.base.build` takes: a transform becomes a wrapper."""
     if family == TRANSFORMED:
@@ -277,29 +235,6 @@ def plain(value: Any) -> Any:
 def _left_out(params: Params) -> Params:
     """Drop what is left to the learner, and the transform that does nothing."""
     return {name: value for name, value in params.items() if value != AUTO and (name, value) != (TRANSFORM, UNTRANSFORMED)}
-
-
-def _parse_table(family: str, table: dict[str, Any], where: str) -> FamilySpace:
-    """Tell values from holes."""
-    entries = table.pop("portfolio", [{}])
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise BadInput(f"{where}: portfolio must be a list of tables, such as [{{}}, {{penalty = 0.1}}]")
-    holes, fixed = {}, {}
-    for name, value in table.items():
-        if not isinstance(value, dict) or set(value) == {"family", "params"}:
-            fixed[name] = value
-            continue
-        for key in value:
-            if key not in HOLE_KEYS:
-                raise BadInput(f"{where} {name}: unknown key {key!r} in a hole; {did_you_mean(key, HOLE_KEYS)}")
-        for other in value.get("when", {}):
-            if other not in holes and other not in fixed:
-                raise BadInput(f"{where} {name}: its condition names {other!r}, which must stand before it in the table")
-        try:
-            holes[name] = Hole(**value | ({"choices": tuple(value["choices"])} if "choices" in value else {}))
-        except BadInput as error:
-            raise BadInput(f"{where} {name}: {error}") from error
-    return FamilySpace(family, fixed, holes, tuple(entries))
 
 
 def _check_table(table: FamilySpace, where: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,9 +15,11 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort, TrialPruned
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import Config, Size, build, describe, recipe_for_refit
+from ensemble_forecast.learners.base import Config, Size, build, describe, recipe_for_refit, training_of
+from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.registry import find
 from ensemble_forecast.search import pruning
+from ensemble_forecast.search.rungs import Rung, Watch
 from ensemble_forecast.windows import Fold, Plan, Roles, plan, roles_until
 
 Loss = float | None  # None: the window had nothing to score
@@ -55,7 +58,12 @@ class Stages:
         newest = self[len(self.plan.folds) - 1]
         length = int(newest.train.typical_length)
         return Size(
-            n_series=self.panel.n_series, n_fit=len(newest.roles.fit), n_scored=len(newest.score), length=length, n_past=self.panel.past.shape[1]
+            n_series=self.panel.n_series,
+            n_fit=len(newest.roles.fit),
+            n_scored=len(newest.score),
+            length=length,
+            n_past=self.panel.past.shape[1],
+            n_known=self.panel.known.shape[1],
         )
 
     @cached_property
@@ -93,6 +101,8 @@ class Outcome:
     unserved: int = 0
     refit: Config = field(default_factory=dict)
     fit_origins: int = 0
+    curve: list[list[float | None]] | None = None  # of the first window's training, where the learner keeps one
+    diagnosis: str | None = None
     work: float = 0.0  # of the windows that were fitted, as the learner estimates it
     work_s: float = 0.0  # seconds that these took, without what all trials share
 
@@ -102,15 +112,28 @@ class Outcome:
         return pruning.mean(self.windows)
 
 
-def run_trial(config: Config, stages: Stages, metric: str, deadline: Deadline, stop_above: float | None, outcome: Outcome) -> None:
+def run_trial(
+    config: Config,
+    stages: Stages,
+    metric: str,
+    deadline: Deadline,
+    bars: pruning.Bars,
+    outcome: Outcome,
+    rival_NHQ: np.ndarray | None = None,
+    rungs: Sequence[Rung] = (),
+) -> None:
     """Fit and score a configuration on every fold, oldest first.
 
     Parameters
     ----------
-    stop_above
-        The forgiving rule's bar, see `pruning`; None: never stop.
+    bars
+        Mean losses that stop it, after each window; see `pruning`.
     outcome
         Filled on the way, so that a trial that does not finish leaves its windows behind.
+    rival_NHQ
+        Forecasts of all scored origins that it must not be clearly worse than; None: it is not asked.
+    rungs
+        What the training of a net in the first window has to have reached after some seconds; see `rungs`.
 
     Raises
     ------
@@ -126,8 +149,11 @@ def run_trial(config: Config, stages: Stages, metric: str, deadline: Deadline, s
     for window in range(n_folds):
         stage = stages[window]
         begun = time.monotonic()
-        learner = build(config).fit(stage.train, stage.roles, stages.task, deadline.within(deadline.left() / (n_folds - window)))
+        within = deadline.within(deadline.left() / (n_folds - window))
+        learner = build(config).fit(stage.train, stage.roles, stages.task, Watch.over(within, rungs) if window == 0 else within)
         outcome.refit, outcome.fit_origins = describe(recipe_for_refit(learner)), len(stage.roles.fit)
+        if window == 0:
+            outcome.curve, outcome.diagnosis = training_of(learner)
         outcome.truncated |= bool(getattr(learner, "truncated_", False))
         forecast_NHQ, unserved = _served(learner.predict(stage.context, stage.score, deadline), stage.fallback_NHQ)
         outcome.work += work
@@ -135,12 +161,31 @@ def run_trial(config: Config, stages: Stages, metric: str, deadline: Deadline, s
         outcome.forecasts.append(forecast_NHQ)
         outcome.unserved += unserved
         outcome.windows.append(_loss(stage, forecast_NHQ, metric, stages.task))
-        if window < n_folds - 1 and pruning.hopeless(outcome.windows, stop_above):
-            raise TrialPruned(f"after window {window} its mean loss {outcome.value:.4g} was above the incumbent's worst window, {stop_above:.4g}")
+        if window == n_folds - 1:
+            break
+        if (bar := bars[window] if window < len(bars) else None) is not None and outcome.value > bar:
+            raise TrialPruned(f"after window {window} its mean loss {outcome.value:.4g} was above the bar of {bar:.4g}")
+        if rival_NHQ is not None and _is_behind(stages, outcome, rival_NHQ):
+            raise TrialPruned(f"after window {window} it was clearly worse than the incumbent, series by series")
     if outcome.unserved == sum(map(len, outcome.forecasts)):
         raise TooShort("it serves not a single origin of any window")
     if not math.isfinite(outcome.value):
         raise TooShort("no window has an observed target to score")
+
+
+def _is_behind(stages: Stages, outcome: Outcome, rival_NHQ: np.ndarray) -> bool:
+    """Whether the forecasts so far are clearly worse than a rival's of the same origins."""
+    done = [stages[window] for window in range(len(outcome.forecasts))]
+    own_NHQ, series_N = np.concatenate(outcome.forecasts), np.concatenate([stage.score.series for stage in done])
+    truth_NH, scale_N = np.concatenate([stage.truth_NH for stage in done]), np.concatenate([stage.scale_N for stage in done])
+
+    def losses(forecast_NHQ: np.ndarray) -> np.ndarray:
+        known_NH = np.isfinite(truth_NH)
+        loss_NH = cell_loss(truth_NH, forecast_NHQ.astype(float), scale_N, stages.task.quantiles, stages.task.kind)
+        loss_N: np.ndarray = np.where(known_NH, loss_NH, 0.0).sum(axis=1) / np.where(known_NH.any(axis=1), known_NH.sum(axis=1), np.nan)
+        return loss_N
+
+    return pruning.clearly_worse(losses(own_NHQ), losses(rival_NHQ[: len(own_NHQ)]), series_N)
 
 
 def origins_table(plan: Plan) -> np.ndarray:

@@ -52,6 +52,8 @@ class Trials:
         Of the families that are searched.
     seed
         The task's seed.
+    sampler
+        By name, see `samplers`.
     metric
         Named in every line.
 
@@ -61,13 +63,13 @@ class Trials:
         From every method: the disk is full.
     """
 
-    def __init__(self, run_folder: RunFolder, history: History, tables: Mapping[str, FamilySpace], seed: int, metric: str) -> None:
+    def __init__(self, run_folder: RunFolder, history: History, tables: Mapping[str, FamilySpace], seed: int, sampler: str, metric: str) -> None:
         self._run, self._history, self._metric = run_folder, history, metric
         self._ids: set[str] = set()
         with explaining_full_disk(run_folder.path):
             storage = open_storage(run_folder.journal_path)
             name = run_folder.path.resolve().name
-            self._studies = {family: FamilyStudy(storage, name, table, seed) for family, table in tables.items()}
+            self._studies = {family: FamilyStudy(storage, name, table, seed, sampler) for family, table in tables.items()}
             for family, study in self._studies.items():
                 self._make_agree(family, study)
 

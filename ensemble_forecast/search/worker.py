@@ -25,7 +25,8 @@ from ensemble_forecast.errors import BadInput, MissingPackage, TooShort, TrialPr
 from ensemble_forecast.learners.base import Config, build
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.refit import refit
-from ensemble_forecast.search.space import config_of, parse_space
+from ensemble_forecast.search.space import config_of
+from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
 from ensemble_forecast.store import LEDGER_FIELDS, RunFolder, now
 
@@ -88,14 +89,14 @@ class Worker:
             result = {"state": "refused", "reason": str(error)}
         except Unfinished as error:  # the disk is full: no other trial would fare better
             return {"event": "fatal", "id": job["id"], "reason": str(error)}
-        except MemoryError:
-            result = {"state": "failed", "reason": f"out of memory at {_peak_mib():.0f} MiB"}
+        except MemoryError as error:
+            result = {"state": "failed", "reason": f"out of memory at {_peak_mib():.0f} MiB" + (f": {error}" if str(error) else "")}
         except Exception as error:  # noqa: BLE001
             trace = self.run.work / "tracebacks" / f"{job['id']}.txt"
             atomic.write_text(trace, traceback.format_exc())
             result = {"state": "failed", "reason": f"{type(error).__name__}: {error} (traceback in {trace})"}
         measured = {"seconds": time.monotonic() - begun, "peak_mib": _peak_mib(), "started": started}
-        return {"event": "done", "id": job["id"], "windows": outcome.windows, "truncated": outcome.truncated, **_work(outcome), **measured, **result}
+        return {"event": "done", "id": job["id"], **_told(outcome), **_work(outcome), **measured, **result}
 
     def _trial(self, job: Message, outcome: Outcome, begun: float, started: str) -> dict[str, Any]:
         """Run a configuration through all folds and commit what it forecast; decline where it is more work than there is time for."""
@@ -103,14 +104,14 @@ class Worker:
         if most_work is not None and (work := self._work_of(job["config"])) > most_work:
             return {"state": "declined", "reason": f"its work is {work:.3g}, and there is time for {most_work:.3g}"}
         deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
-        run_trial(job["config"], self.stages, self.metric, deadline, job["stop_above"], outcome)
+        rival = None if job["rival"] is None else self.run.candidate(job["rival"]).forecasts_NHQ
+        run_trial(job["config"], self.stages, self.metric, deadline, job["bars"], outcome, rival, job["rungs"])
         line = {
             **{key: job.get(key) for key in LEDGER_FIELDS},
             "state": "finished",
             "metric": self.metric,
             "value": outcome.value,
-            "windows": outcome.windows,
-            "truncated": outcome.truncated,
+            **_told(outcome),
             "seconds": time.monotonic() - begun,
             "peak_mib": _peak_mib(),
             "started": started,
@@ -160,6 +161,11 @@ def _listen(jobs: "queue.SimpleQueue[Message]") -> None:
         for message in inbox.feed(piece):
             jobs.put(message)
     os._exit(0)
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """Say what a trial left for the ledger, whether or not it finished."""
+    return {"windows": outcome.windows, "truncated": outcome.truncated, "curve": outcome.curve, "diagnosis": outcome.diagnosis}
 
 
 def _work(outcome: Outcome) -> dict[str, float]:

@@ -18,7 +18,8 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.search.driver import search
-from ensemble_forecast.search.space import canonical, parse_space
+from ensemble_forecast.search.space import canonical
+from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.store import RunFolder
 
 ALLOWED_S = 5.0  # from the end of the imports to the first new trial

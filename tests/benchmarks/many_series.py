@@ -68,7 +68,7 @@ def costs(n_series: int) -> Iterator[tuple[str, float]]:
 
     yield "door and folds", processor_seconds(cut)
     for name, config in CANDIDATES.items():
-        yield name, processor_seconds(lambda: run_trial(config, held[0], "sql", Deadline.never(), None, Outcome()))  # noqa: B023
+        yield name, processor_seconds(lambda: run_trial(config, held[0], "sql", Deadline.never(), [], Outcome()))  # noqa: B023
 
 
 def growth(n_series: int) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.search.space import parse_space
+from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.store import LEDGER_FIELDS, RunFolder
 
 

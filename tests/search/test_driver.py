@@ -16,7 +16,8 @@ from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.search import driver, schedule
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.pool import Pool
-from ensemble_forecast.search.space import canonical, parse_space
+from ensemble_forecast.search.space import canonical
+from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.store import RunFolder
 
 LIST = [

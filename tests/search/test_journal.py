@@ -2,7 +2,8 @@ import optuna
 import pytest
 
 from ensemble_forecast.search.journal import FamilyStudy, open_storage
-from ensemble_forecast.search.space import canonical, parse_space
+from ensemble_forecast.search.space import canonical
+from ensemble_forecast.search.spaces import parse_space
 
 STARTED = "2026-01-01T00:00:00.000+00:00"
 

@@ -30,7 +30,7 @@ with run.lock():
 
 def job(id, config=SLOW):
     return {"job": "trial", "id": id, "family": config["family"], "params": config["params"], "config": config} | {
-        "stop_above": None, "limit_s": None, "retry_of": None,
+        "bars": [], "rival": None, "rungs": [], "limit_s": None, "retry_of": None,
     }  # fmt: skip
 
 

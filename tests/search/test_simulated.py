@@ -11,7 +11,8 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.reserve import refit_s
-from ensemble_forecast.search.space import canonical, parse_space
+from ensemble_forecast.search.space import canonical
+from ensemble_forecast.search.spaces import parse_space
 
 TICK = 0.5
 

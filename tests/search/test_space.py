@@ -5,7 +5,8 @@ import pytest
 
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import build
-from ensemble_forecast.search.space import canonical, config_of, load_space, parse_space
+from ensemble_forecast.search.space import canonical, config_of
+from ensemble_forecast.search.spaces import load_space, parse_space
 
 
 def parse(text):
@@ -142,3 +143,26 @@ def test_a_space_is_found_in_the_working_directory_first_and_by_path(tmp_path, m
     assert load_space("mine").families == load_space("search_spaces/mine.toml").families == ("drift",)
     with pytest.raises(BadInput, match="did you mean 'default'"):
         load_space("defualt")
+
+
+def test_what_all_nets_share_stands_once_and_a_net_may_say_otherwise():
+    shared = {"dropout": {"low": 0.0, "high": 0.4}, "steps": {"low": 10, "high": 20}}
+    space = parse_space({"nets": shared, "ridge": {}, "mlp": {"blocks": {"low": 1, "high": 2}}, "tcn": {"steps": 15}}, "here")
+    assert space.families == ("ridge", "mlp", "tcn")
+    assert list(space.tables["mlp"].holes) == ["dropout", "steps", "blocks"]
+    assert list(space.tables["tcn"].holes) == ["dropout"]
+    assert space.tables["tcn"].fixed == {"steps": 15}
+    assert not space.tables["ridge"].holes
+    again = parse_space({family: space.source[family] for family in ("mlp",)}, "here")  # as a worker is handed it
+    assert again.tables["mlp"] == space.tables["mlp"]
+
+
+def test_a_space_may_extend_another_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces/small.toml").write_text("[ridge]\npenalty = 0.1\ncontext = {choices = [3, 4]}\n[naive]\n")
+    (tmp_path / "search_spaces/large.toml").write_text('extends = "small"\n[ridge]\npenalty = {low = 0.1, high = 1.0}\n[drift]\n')
+    space = load_space("large")
+    assert space.families == ("ridge", "naive", "drift")
+    assert list(space.tables["ridge"].holes) == ["penalty", "context"]
+    assert space.tables["ridge"].fixed == {}

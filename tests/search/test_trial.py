@@ -15,9 +15,9 @@ from ensemble_forecast.windows import plan, roles_until
 RIDGE = {"family": "ridge", "params": {"context": 12}}
 
 
-def outcome_of(config, stages, stop_above=None):
+def outcome_of(config, stages, bars=(), rival_NHQ=None):
     outcome = Outcome()
-    run_trial(config, stages, "sql", Deadline.never(), stop_above, outcome)
+    run_trial(config, stages, "sql", Deadline.never(), list(bars), outcome, rival_NHQ)
     return outcome
 
 
@@ -59,7 +59,7 @@ def test_noise_after_a_window_changes_nothing_before(panel, task, plan_spec):
 def test_a_hopeless_trial_stops_between_windows_and_leaves_what_it_scored(panel, task, plan_spec):
     outcome = Outcome()
     with pytest.raises(TrialPruned, match="after window 0"):
-        run_trial(RIDGE, Stages(panel, task, plan_spec), "sql", Deadline.never(), 1e-6, outcome)
+        run_trial(RIDGE, Stages(panel, task, plan_spec), "sql", Deadline.never(), [1e-6], outcome)
     assert len(outcome.windows) == 1
 
 
@@ -95,6 +95,16 @@ def test_a_learner_that_serves_nobody_is_too_short_not_naive(panel, task, plan_s
 def test_directions_are_scored_by_log_loss(panel, plan_spec):
     stages = Stages(panel, Task(horizon=2, season_length=7, kind="direction"), plan_spec)
     outcome = Outcome()
-    run_trial({"family": "naive", "params": {}}, stages, "log_loss", Deadline.never(), None, outcome)
+    run_trial({"family": "naive", "params": {}}, stages, "log_loss", Deadline.never(), [], outcome)
     assert 0.5 < outcome.value < 0.8
     assert outcome.forecasts[0].shape[1:] == (2, 2)
+
+
+def test_a_trial_that_is_clearly_worse_than_its_rival_stops_and_one_that_is_not_goes_on(task):
+    rng = np.random.default_rng(3)
+    stages = Stages(Panel.of([rng.normal(size=120).cumsum() for _ in range(8)]), task, {"n_windows": 2})
+    own = np.concatenate(outcome_of(RIDGE, stages).forecasts)
+    truth_NH = np.concatenate([stages[window].truth_NH for window in range(2)])
+    outcome_of(RIDGE, stages, rival_NHQ=own)
+    with pytest.raises(TrialPruned, match="clearly worse than the incumbent"):
+        outcome_of(RIDGE, stages, rival_NHQ=np.repeat(truth_NH[..., None], task.n_outputs, axis=2).astype(np.float32))

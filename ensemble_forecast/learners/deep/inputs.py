@@ -1,10 +1,12 @@
 """What a net sees of an origin: the window before it in units of its own noise, gathered by index from flat arrays on the device.
 
-Windows are never materialised. The target is centred on its last value and divided by the window's mean absolute (seasonal) difference, past
-covariates are z-scored within the window, and what this takes away (level, noise, distance of the base) comes back as a few extra inputs.
+Windows are never materialised. The target is centred (on its last value, unless asked otherwise) and divided by the window's mean absolute (seasonal)
+difference, past covariates are z-scored within the window, and what this takes away (level, noise, distance of the base) comes back as a few extra
+inputs, after which stand the covariates that are known ahead, at every step of the horizon.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -17,6 +19,7 @@ from ensemble_forecast.features.contexts import scale_at
 SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches must not blow up the rest
 PAST_FLOOR = 0.1  # of the covariate's overall deviation, for the same reason
 LINEAR_WITHIN = 3.0  # units; values beyond are compressed logarithmically
+FIRST_BASE = 2  # place of the base forecast among the extras
 PADDING_STEPS = 4  # short histories are padded with the mean of their first steps
 
 
@@ -30,6 +33,10 @@ class View:
         Steps.
     past_mean_C, past_std_C
         Mean and deviation of each past covariate over the rows that were learnt from; empty when none is used.
+    known_mean_K, known_std_K
+        The same of each covariate that is known ahead.
+    centre
+        What a window is centred on: its "last" value, the mean of its last "season", or the "mean" of all of it.
     """
 
     context: int
@@ -37,13 +44,23 @@ class View:
     horizon: int
     past_mean_C: np.ndarray
     past_std_C: np.ndarray
+    known_mean_K: np.ndarray = field(default_factory=lambda: np.empty(0))
+    known_std_K: np.ndarray = field(default_factory=lambda: np.empty(0))
+    centre: str = "last"
+
+
+CENTRES: dict[str, Callable[[View], int]] = {  # steps at the end of a window whose mean is taken off
+    "last": lambda view: 1,  # noqa: ARG005 - one signature for all
+    "season": lambda view: view.season,
+    "mean": lambda view: view.context,
+}
 
 
 class Batch(NamedTuple):
     """Inputs of B origins in window units, and what turns outputs back into the target's unit."""
 
     window_BLC: torch.Tensor  # float32: channel 0 is the target, then the past covariates
-    extras_BE: torch.Tensor  # float32: log noise over level, log noise over scale, base, last covariates
+    extras_BE: torch.Tensor  # float32: log noise over level, log noise over scale, base, last and coming covariates
     unit_B: torch.Tensor  # float64: one window unit in the target's unit
     base_BH: torch.Tensor  # float64, in the target's unit
     weight_B: torch.Tensor  # float32: weight in the loss, so that it lies near the scaled metrics
@@ -59,7 +76,9 @@ class Windows:
     past: torch.Tensor  # float32 (rows, C), standardised over the learnt rows, 0 where missing
     row_N: torch.Tensor
     step_N: torch.Tensor
+    known: torch.Tensor  # float32 (rows, K), standardised likewise
     left_N: torch.Tensor  # observed steps after the origin
+    ahead_N: torch.Tensor  # rows of the series after the origin: known covariates may reach beyond the observed target
     padding_N: torch.Tensor
     scale_N: torch.Tensor
     base_NH: torch.Tensor | None
@@ -72,6 +91,7 @@ class Windows:
         rows = slice(low, int(row_N.max()) + view.horizon + 1)
         head_N4 = first_N[:, None] + np.minimum(np.arange(PADDING_STEPS), origins.step[:, None])
         past = (panel.past[rows, : len(view.past_mean_C)] - view.past_mean_C) / view.past_std_C
+        known = (panel.known[rows, : len(view.known_mean_K)] - view.known_mean_K) / view.known_std_K
 
         def put(array: np.ndarray) -> torch.Tensor:
             return torch.tensor(array, device=place)
@@ -81,9 +101,11 @@ class Windows:
             filled=put(panel.y_filled[rows]),
             truth=put(panel.y[rows]),
             past=put(np.nan_to_num(past, posinf=0.0, neginf=0.0).astype(np.float32)),
+            known=put(np.nan_to_num(known, posinf=0.0, neginf=0.0).astype(np.float32)),
             row_N=put(row_N - low),
             step_N=put(origins.step),
             left_N=put(panel.lengths_S[origins.series] - 1 - origins.step),
+            ahead_N=put(panel.offsets[origins.series + 1] - 1 - row_N),
             padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
             scale_N=put(scale_at(panel, origins, view.season)),
             base_NH=None if origins.base_NH is None else put(origins.base_NH),
@@ -100,24 +122,25 @@ class Windows:
     @property
     def n_extras(self) -> int:
         """Length of the E axis."""
-        return 2 + self.view.horizon + len(self.view.past_mean_C)
+        return n_extras(self.view.horizon, len(self.view.past_mean_C), len(self.view.known_mean_K))
 
     def inputs(self, index_B: torch.Tensor) -> Batch:
         """Gather and scale the windows of some origins, given by position."""
         row_BL, inside_BL = self._reach_back(index_B)
         window_BL = torch.where(inside_BL, self.filled[row_BL], self.padding_N[index_B, None])
-        last_B, scale_B = window_BL[:, -1], self.scale_N[index_B]
+        centre_B, scale_B = self._centre(window_BL), self.scale_N[index_B]
         unit_B = torch.maximum(self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
         base_BH = self._base(index_B)
         past_BLC = self.past[row_BL] * inside_BL[..., None]
         centred_BLC = past_BLC - past_BLC.mean(dim=1, keepdim=True)
         z_BLC = centred_BLC / centred_BLC.square().mean(dim=1, keepdim=True).sqrt().clamp(min=PAST_FLOOR)
-        target_BL = ((window_BL - last_B[:, None]) / unit_B[:, None]).float()
+        target_BL = ((window_BL - centre_B[:, None]) / unit_B[:, None]).float()
         extras = [
             torch.log(unit_B / (unit_B + window_BL.abs().mean(dim=1)))[:, None].float(),
             torch.log(unit_B / scale_B)[:, None].float(),
-            compress(((base_BH - last_B[:, None]) / unit_B[:, None]).float()),
+            compress(((base_BH - centre_B[:, None]) / unit_B[:, None]).float()),
             compress(past_BLC[:, -1]),
+            compress(self._coming(index_B)),
         ]
         window_BLC = compress(torch.cat([target_BL[..., None], z_BLC], dim=-1))
         return Batch(window_BLC, torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
@@ -144,6 +167,18 @@ class Windows:
         change = (window_BL[:, lag:] - window_BL[:, :-lag]).abs() * known
         return change.sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
+    def _centre(self, window_BL: torch.Tensor) -> torch.Tensor:
+        """Level that each window is centred on: B."""
+        steps = CENTRES[self.view.centre](self.view)
+        return window_BL[:, -steps:].mean(dim=1)
+
+    def _coming(self, index_B: torch.Tensor) -> torch.Tensor:
+        """Known covariates of every step of the horizon, 0 where they are not given: (B, H x K)."""
+        ahead_H = torch.arange(1, self.view.horizon + 1, device=self.place)
+        inside_BH = ahead_H <= self.ahead_N[index_B, None]
+        row_BH = torch.where(inside_BH, self.row_N[index_B, None] + ahead_H, 0)
+        return (self.known[row_BH] * inside_BH[..., None]).flatten(1)
+
     def _base(self, index_B: torch.Tensor) -> torch.Tensor:
         """Forecast to be corrected: the one that came with the origins, else the seasonal naive (the last value in a first season)."""
         if self.base_NH is not None:
@@ -151,6 +186,11 @@ class Windows:
         back_H = torch.arange(self.view.horizon, device=self.place) % self.view.season + 1 - self.view.season
         back_BH = torch.where(self.step_N[index_B, None] + back_H >= 0, back_H, 0)
         return self.filled[self.row_N[index_B, None] + back_BH]
+
+
+def n_extras(horizon: int, n_past: int, n_known: int) -> int:
+    """Count the inputs of an origin beside its window."""
+    return FIRST_BASE + horizon + n_past + horizon * n_known
 
 
 def compress(x: torch.Tensor) -> torch.Tensor:

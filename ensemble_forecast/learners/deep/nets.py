@@ -1,7 +1,9 @@
 """The base of all nets: everything but the module itself. A net file holds its fields and its module, nothing else."""
 
 import abc
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,13 +13,21 @@ from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import TooShort
+from ensemble_forecast.errors import BadInput, TooShort
 from ensemble_forecast.features.contexts import MIN_STEPS
 from ensemble_forecast.forecasts import tidy
-from ensemble_forecast.learners.base import Learner, Size, check_fitted
-from ensemble_forecast.learners.deep.inputs import View, Windows
+from ensemble_forecast.learners.base import Size, check_fitted
+from ensemble_forecast.learners.deep.checkpoints import Checkpoint
+from ensemble_forecast.learners.deep.classes import log_odds
+from ensemble_forecast.learners.deep.devices import device, reproducible
+from ensemble_forecast.learners.deep.diagnosis import diagnose
+from ensemble_forecast.learners.deep.finder import find_rate
+from ensemble_forecast.learners.deep.initialisation import initialise
+from ensemble_forecast.learners.deep.inputs import CENTRES, View, Windows, n_extras
+from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
-from ensemble_forecast.learners.deep.training import Recipe, device, reproducible, train
+from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.training import Trained, train
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
@@ -61,33 +71,53 @@ def head(width: int, shapes: Shapes) -> torch.nn.Sequential:
     return torch.nn.Sequential(linear, torch.nn.Unflatten(1, (shapes.horizon, shapes.outputs)))
 
 
+def flat_width(shapes: Shapes) -> int:
+    """Count the numbers that a net is given of one origin."""
+    return shapes.context * shapes.channels + shapes.extras
+
+
+class Flat(torch.nn.Module):
+    """Layers over the flattened window and the extras, beside a linear map of the same inputs to the outputs.
+
+    Parameters
+    ----------
+    layers
+        From `flat_width` numbers to what `head` gives.
+    """
+
+    def __init__(self, shapes: Shapes, *layers: torch.nn.Module) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(*layers)
+        self.linear = head(flat_width(shapes), shapes)
+
+    def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
+        """Forecast: BHQ."""
+        flat_BF = torch.cat([window_BLC.flatten(1), extras_BE], dim=1)
+        return self.layers(flat_BF) + self.linear(flat_BF)
+
+
 @dataclass(kw_only=True)
-class NetLearner(Learner):
-    """A net that corrects the seasonal naive (or a given base) at all horizon steps and quantile levels at once.
+class NetLearner(Recipe):
+    """A net that corrects the seasonal naive (or a given base) at all horizon steps and quantile levels at once; see `Recipe` for its training.
 
     Parameters
     ----------
     context
         Steps the net sees, at most 0.6 of the median length; None chooses by horizon and season.
-    steps, batch
-        Length of the training, and origins a step.
-    learning_rate, weight_decay, dropout
-        Of AdamW, and of the module.
+    centre
+        What a window is centred on: its "last" value, the mean of its last "season", or the "mean" of all of it.
     covariates
-        Whether past covariates are seen.
+        Whether covariates are seen: past ones in the window, known ones at every step of the horizon.
     """
 
     group: ClassVar[str] = "deep"
     kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
     uses_past: ClassVar[bool] = True
+    uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
 
     context: int | None = None
-    steps: int = 1000
-    batch: int = 256
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    dropout: float = 0.1
+    centre: str = "last"
     covariates: bool = True
 
     @abc.abstractmethod
@@ -100,6 +130,8 @@ class NetLearner(Learner):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Train on the fit role, as long as the stop role finds useful or, without one, exactly ``steps`` steps."""
+        if self.centre not in CENTRES:
+            raise BadInput(f"centre must be one of {', '.join(CENTRES)}; got {self.centre!r}")
         fit = _learnable(panel, roles.fit)
         stop = None if roles.stop is None else _thin(_learnable(panel, roles.stop))
         if not len(fit):
@@ -107,27 +139,39 @@ class NetLearner(Learner):
                 f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
                 f" give more history or shorten the horizon ({task.horizon})"
             )
-        view, loss, place = self._view(panel, fit, task), loss_for(task), device()
+        view, place = self._view(panel, fit, task), device()
         seed = derive(task.seed, self.family, "training")
-        with reproducible(seed):
-            windows = Windows.of(panel, fit, view, place)
-            shapes = Shapes(view.context, 1 + len(view.past_mean_C), windows.n_extras, task.horizon, loss.n_outputs)
-            net = Anchored(self.net(shapes), loss.climatology(Windows.of(panel, _thin(fit), view, place))).to(place)
-            stop_windows = Windows.of(panel, stop, view, place) if stop is not None and len(stop) else None
-            recipe = Recipe(steps=self.steps, batch=self.batch, learning_rate=self.learning_rate, weight_decay=self.weight_decay)
-            trained = train(net, loss, windows, stop_windows, recipe, seed, deadline)
+        places = [part for origins in (fit, stop) if origins is not None for part in (origins.series, origins.step, origins.base_NH)]
+        checkpoint = Checkpoint.of(self, task, panel.y, panel.past, panel.known, *places)
+
+        def trained(recipe: NetLearner) -> tuple[Shapes, float, Trained]:
+            with reproducible(seed):
+                windows, thinned = (Windows.of(panel, origins, view, place) for origins in (fit, _thin(fit)))
+                loss = self._learnt_loss(task, thinned)
+                shapes = Shapes(view.context, 1 + len(view.past_mean_C), windows.n_extras, task.horizon, loss.n_outputs)
+                body = self.net(shapes)
+                initialise(body, self.initialisation)
+                net = Anchored(body, loss.climatology(loss.targets(thinned))).to(place)
+                stop_windows = Windows.of(panel, stop, view, place) if stop is not None and len(stop) else None
+                rate = recipe.learning_rate or find_rate(net, loss, windows, recipe, seed)
+                return shapes, rate, train(net, loss, windows, stop_windows, replace(recipe, learning_rate=rate), seed, deadline, checkpoint)
+
+        shapes, rate, result = _within_memory(trained, self)
         self.task_, self.view_, self.shapes_ = asdict(task), asdict(view), asdict(shapes)
-        self.weights_, self.stopped_, self.truncated_ = trained.weights, {"steps": trained.steps}, trained.truncated
+        self.weights_, self.truncated_ = result.weights, result.truncated
+        self.stopped_: dict[str, float] = {"steps": result.steps} | ({} if self.learning_rate else {"learning_rate": rate})
+        self.diagnosis_ = diagnose(result.curve)
+        self._curve = [[step, loss, None if math.isnan(stopped) else stopped, seconds] for step, loss, stopped, seconds in result.curve]
         self._module: torch.nn.Module | None = None
         return self
 
     def work(self, size: Size, task: Task) -> float:
         """Count steps x multiply-adds; see `Learner.work`."""
-        n_past = size.n_past if self.covariates else 0
+        n_past, n_known = (size.n_past, size.n_known) if self.covariates else (0, 0)
         context = self._context(task, size.length)
-        shapes = Shapes(context, 1 + n_past, 2 + task.horizon + n_past, task.horizon, task.n_outputs)
+        shapes = Shapes(context, 1 + n_past, n_extras(task.horizon, n_past, n_known), task.horizon, task.n_outputs)
         multiplies, waits = self.multiply_adds(shapes)
-        return START_S + ORIGIN_S * size.n_fit + self.steps * (STEP_S + waits + MULTIPLY_S * self.batch * multiplies)
+        return START_S + ORIGIN_S * size.n_fit + self.steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""
@@ -143,13 +187,22 @@ class NetLearner(Learner):
     @torch.inference_mode()
     def _forecast(self, windows: Windows, task: Task) -> np.ndarray:
         """Forecast all windows, in batches of one size: the last one is filled up with copies."""
-        loss, module, blocks = loss_for(task), self._rebuilt(windows.place), []
+        loss, module, blocks = loss_for(task, self.loss, self.log_odds_), self._rebuilt(windows.place), []
         with reproducible(0):
             for first in range(0, len(windows), PREDICT_ROWS):
                 index_B = torch.arange(first, first + PREDICT_ROWS, device=windows.place).clamp(max=len(windows) - 1)
                 batch = windows.inputs(index_B)
                 blocks.append(loss.forecast(module(batch.window_BLC, batch.extras_BE), batch))
         return torch.cat(blocks)[: len(windows)].cpu().numpy()
+
+    def _learnt_loss(self, task: Task, windows: Windows) -> Loss:
+        """Choose the loss; where classes are to be balanced, learn how often each was met."""
+        loss = loss_for(task, self.loss)
+        self.log_odds_ = None
+        if self.balanced and task.kind == "direction":
+            self.log_odds_ = log_odds(loss.targets(windows)).double().cpu().numpy()
+            loss = loss_for(task, self.loss, self.log_odds_)
+        return loss
 
     def _rebuilt(self, place: torch.device) -> torch.nn.Module:
         """Return the module of the learnt weights, built once."""
@@ -164,12 +217,10 @@ class NetLearner(Learner):
     def _view(self, panel: Panel, fit: Origins, task: Task) -> View:
         """Settle the context, and the covariates' means and deviations over the origins that are learnt from."""
         context = self._context(task, float(np.median(panel.lengths_S[np.unique(fit.series)])))
-        past_FC = panel.past[fit.rows(panel)] if self.covariates else np.empty((len(fit), 0))
-        known_FC = np.isfinite(past_FC)
-        count_C = np.maximum(known_FC.sum(axis=0), 1)
-        mean_C = np.where(known_FC, past_FC, 0.0).sum(axis=0) / count_C
-        std_C = np.sqrt((np.where(known_FC, past_FC - mean_C, 0.0) ** 2).sum(axis=0) / count_C)
-        return View(context, task.season_length, task.horizon, mean_C, np.where(std_C > 0, std_C, 1.0))
+        rows, none = fit.rows(panel), np.empty((0, 0))
+        past_mean_C, past_std_C = _moments(panel.past[rows] if self.covariates else none)
+        known_mean_K, known_std_K = _moments(panel.known[rows] if self.covariates else none)
+        return View(context, task.season_length, task.horizon, past_mean_C, past_std_C, known_mean_K, known_std_K, self.centre)
 
     def _context(self, task: Task, length: float) -> int:
         """Settle the context, by the median length of the series."""
@@ -179,6 +230,29 @@ class NetLearner(Learner):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the module out: it is rebuilt from the weights."""
         return {name: value for name, value in vars(self).items() if name != "_module"}
+
+
+def _within_memory(trained: Callable[[NetLearner], tuple[Shapes, float, Trained]], recipe: NetLearner) -> tuple[Shapes, float, Trained]:
+    """Train; where the memory of the device does not suffice, once more with half the batch and twice as many before an update."""
+    try:
+        return trained(recipe)
+    except torch.OutOfMemoryError:
+        pass  # outside this clause, so that what the failed attempt held is free
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        return trained(replace(recipe, batch=max(1, recipe.batch // 2), accumulate=2 * recipe.accumulate))
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(f"the device's memory does not hold half a batch of {recipe.batch}") from error
+
+
+def _moments(values_FC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each column over what is known of it; a constant one has deviation 1."""
+    known_FC = np.isfinite(values_FC)
+    count_C = np.maximum(known_FC.sum(axis=0), 1)
+    mean_C = np.where(known_FC, values_FC, 0.0).sum(axis=0) / count_C
+    std_C = np.sqrt((np.where(known_FC, values_FC - mean_C, 0.0) ** 2).sum(axis=0) / count_C)
+    return mean_C, np.where(std_C > 0, std_C, 1.0)
 
 
 def _learnable(panel: Panel, origins: Origins) -> Origins:

@@ -4,107 +4,189 @@ Lengths are steps, never seconds: the same seed gives the same bytes, and a dead
 moving average (EMA) of the trained ones; the stop role, where there is one, picks the best of a few snapshots.
 """
 
-import contextlib
 import copy
 import math
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import BadInput, Diverged
+from ensemble_forecast.errors import Diverged
+from ensemble_forecast.learners.deep.blocks import Growing
+from ensemble_forecast.learners.deep.checkpoints import Checkpoint
+from ensemble_forecast.learners.deep.diagnosis import Point
 from ensemble_forecast.learners.deep.inputs import Windows
+from ensemble_forecast.learners.deep.loss import Loss
+from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.schedules import Schedule
+from ensemble_forecast.learners.deep.updates import Batches, Updates, evaluate, update_average
 
-WARM_UP = 0.05  # share of the steps in which the learning rate rises
-GRADIENT_NORM = 1.0
-EMA_DECAY = 0.998
 PATIENCE = 4  # stop when the best snapshot is so many times shorter than the training by now
 LEAST_SHARE = 1 / 4  # of the steps is always trained: a loss may rise before it falls
 FIRST_POINT = 1 / 32  # share of the steps before the first evaluation
-EVALUATED_ROWS = 512
+GLANCE = 512  # origins of the fit role that tell what climatology costs
 EXPLODED = 1e3  # mean loss in window units (nats for direction), where climatology has about 1
-
-Objective = Callable[[torch.nn.Module, Windows, torch.Tensor], torch.Tensor]  # mean loss of the origins at some positions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How long and how fast to train."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
 
 
 @dataclass(frozen=True)
 class Trained:
-    """Prediction weights, the steps they took, and whether a deadline cut them short."""
+    """Prediction weights, the steps they took, whether a deadline cut them short, and the curve."""
 
     weights: dict[str, np.ndarray]
     steps: int
     truncated: bool
+    curve: list[Point]
 
 
-def train(net: torch.nn.Module, objective: Objective, fit: Windows, stop: Windows | None, recipe: Recipe, seed: int, deadline: Deadline) -> Trained:
-    """Train a net by AdamW with warm-up, cosine decay, gradient clipping and weight averaging.
+@dataclass
+class Progress:
+    """How far a training has come."""
+
+    step: int = 0
+    summed: float = 0.0  # training losses since the last look
+    looked: int = 0  # step of the last look
+    best_loss: float = math.inf
+    best_steps: int = 0
+    curve: list[Point] = field(default_factory=list)
+
+
+def train(
+    net: torch.nn.Module,
+    loss: Loss,
+    fit: Windows,
+    stop: Windows | None,
+    recipe: Recipe,
+    seed: int,
+    deadline: Deadline,
+    checkpoint: Checkpoint | None = None,
+) -> Trained:
+    """Train a net.
 
     Parameters
     ----------
     net
-        On the device of the windows; its weights are changed. Dropout draws from torch's global stream: call within `reproducible`.
+        On the device of the windows; its weights are changed. Dropout and augmentation draw from torch's global stream: call within
+        `reproducible`.
     fit, stop
         Origins to learn from, and to pick the best length on; with ``stop=None`` exactly ``recipe.steps`` steps are made.
+    checkpoint
+        Where the state is kept on the way; a training that finds one there goes on from it, to the same weights.
 
     Raises
     ------
     Diverged
         When the loss is not finite, or a thousand times what climatology would cost.
-
-    References
-    ----------
-    Loshchilov and Hutter (2019), Decoupled weight decay regularization, arXiv:1711.05101.
     """
-    optimiser = torch.optim.AdamW(_parameter_groups(net, recipe.weight_decay), lr=recipe.learning_rate, fused=True)
-    average = copy.deepcopy(net).eval()
-    points = evaluation_points(recipe.steps)
-    batches = shuffled_batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed))
-    summed = torch.zeros((), device=fit.place)
-    best_loss, best_steps, best = math.inf, 0, _arrays(average)
-    step, truncated = 0, False
+    training = _Training(net, loss, fit, recipe, seed)
+    if checkpoint is not None and (state := checkpoint.read()) is not None:
+        training.restore(state)
+    else:
+        training.begin(stop)
     net.train()
-    while step < recipe.steps and not truncated:
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * rate_factor(step, recipe.steps)
-        with torch.autocast("cuda", torch.bfloat16, enabled=fit.place.type == "cuda"):
-            loss = objective(net, fit, next(batches))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        summed += loss.detach()
-        update_average(average, net, step)
-        step += 1
-        truncated = step < recipe.steps and deadline.passed()
-        if step in points or truncated:
-            _check_loss(float(summed) / step, step, recipe)
-            stop_loss = -float(step) if stop is None else evaluate(average, objective, stop)  # without a stop role, the longest is the best
-            if stop_loss < best_loss:
-                best_loss, best_steps, best = stop_loss, step, _arrays(average)
-            if step >= max(PATIENCE * best_steps, LEAST_SHARE * recipe.steps):
+    try:
+        truncated = _run(training, stop, deadline, checkpoint)
+    finally:
+        if checkpoint is not None:  # it is for those that are killed, and they do not come here
+            checkpoint.remove()
+    return Trained(training.best, training.progress.best_steps, truncated, training.progress.curve)
+
+
+def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkpoint: Checkpoint | None) -> bool:
+    """Train to the end of the recipe, to where it does not pay any more, or to the deadline; returns whether that cut it short."""
+    now, steps = training.progress, training.recipe.steps
+    points, truncated = evaluation_points(steps), False
+    while now.step < steps and not truncated:
+        training.update()
+        truncated = now.step < steps and deadline.passed()
+        if now.step in points or truncated:
+            deadline.told(training.look(stop))
+            if now.step >= max(PATIENCE * now.best_steps, LEAST_SHARE * steps):
                 break
-    return Trained(best, best_steps, truncated)
+        if checkpoint is not None and checkpoint.due():
+            checkpoint.write(training.state())
+    return truncated
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """Learning rate at a step, as a share of its peak: a linear rise over the first 5 % of the steps, then half a cosine down to zero."""
-    rising = max(1.0, WARM_UP * steps)
-    if step + 1 < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step + 1 - rising) / (steps + 1 - rising)))
+class _Training:
+    """A net in training, with everything that a resumed one needs to go on to the last bit."""
+
+    def __init__(self, net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, seed: int) -> None:
+        self.net, self.loss, self.fit, self.recipe = net, loss, fit, recipe
+        self.batches = Batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed))
+        self.updates = Updates(net, loss, fit, recipe, self.batches)
+        self.schedule = Schedule(recipe.schedule, recipe.steps, recipe.warm_up)
+        self.average = copy.deepcopy(net).eval()
+        self.progress, self.best = Progress(), arrays(self.average)
+        self._begun = time.monotonic()
+        self._growing = [module for module in net.modules() if isinstance(module, Growing)]
+        self._summed = torch.zeros((), device=fit.place)  # on the device: to read it is to wait for it
+
+    def begin(self, stop: Windows | None) -> None:
+        """Note what climatology costs: an untrained net says nothing else."""
+        trained = evaluate(self.average, self.loss, self.fit, GLANCE)
+        self.progress.curve.append((0, trained, math.nan if stop is None else evaluate(self.average, self.loss, stop), 0.0))
+
+    def update(self) -> None:
+        """Make one step."""
+        for module in self._growing:
+            module.grow(self.progress.step / self.recipe.steps)
+        self._summed += self.updates.step(self.recipe.learning_rate * self.schedule.factor(self.progress.step))
+        update_average(self.average, self.net, self.progress.step, self.recipe.ema)
+        self.progress.step += 1
+
+    def look(self, stop: Windows | None) -> float:
+        """See how far the training has come, and keep the averaged weights if they are the best so far.
+
+        Returns
+        -------
+        loss on the stop role as a share of climatology's; NaN without one.
+        """
+        now = self.progress
+        trained = float(self._summed) / (now.step - now.looked)
+        self._summed.zero_()
+        now.looked = now.step
+        if not trained <= EXPLODED:
+            raise Diverged(
+                f"the mean training loss must stay below {EXPLODED:g}; it was {trained:g} after {now.step} steps at "
+                f"learning_rate={self.recipe.learning_rate:g}: lower the learning rate"
+            )
+        stopped = math.nan if stop is None else evaluate(self.average, self.loss, stop)
+        now.curve.append((now.step, trained, stopped, time.monotonic() - self._begun))
+        self.schedule.judge(trained if stop is None else stopped)
+        if stop is None or stopped < now.best_loss:  # without a stop role the longest is the best
+            now.best_loss, now.best_steps, self.best = stopped, now.step, arrays(self.average)
+        return stopped / now.curve[0][2] if now.curve[0][2] else math.nan
+
+    def state(self) -> dict[str, Any]:
+        """Tell all that a resumed training needs: nested dicts of tensors, arrays, numbers."""
+        return {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "best": self.best,
+            "optimiser": self.updates.optimiser.state_dict()["state"],
+            "schedule": self.schedule.state(),
+            "batches": self.batches.state(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state() if self.fit.place.type == "cuda" else None,
+            "progress": vars(self.progress) | {"summed": float(self._summed)},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` told."""
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.best = state["best"]
+        self.updates.optimiser.load_state_dict({"state": state["optimiser"], "param_groups": self.updates.optimiser.state_dict()["param_groups"]})
+        self.schedule.restore(state["schedule"])
+        self.batches.restore(state["batches"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] is not None:
+            torch.cuda.set_rng_state(state["random_cuda"])
+        vars(self.progress).update(state["progress"])
+        self._summed.fill_(self.progress.summed)
 
 
 def evaluation_points(steps: int) -> set[int]:
@@ -113,79 +195,6 @@ def evaluation_points(steps: int) -> set[int]:
     return {max(1, round(steps * 2 ** (-k / 2))) for k in range(count + 1)}
 
 
-def shuffled_batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Yield positions of one shuffled pass after the other, for ever, in batches of one size that may span two passes."""
-    queue = torch.empty(0, dtype=torch.int64, device=generator.device)
-    while True:
-        while len(queue) < size:
-            queue = torch.cat([queue, torch.randperm(count, generator=generator, device=generator.device)])
-        yield queue[:size]
-        queue = queue[size:]
-
-
-@torch.no_grad()
-def update_average(average: torch.nn.Module, net: torch.nn.Module, step: int) -> None:
-    """Move the averaged weights towards the trained ones, with a decay that grows to 0.998 so that early weights are soon forgotten."""
-    decay = min(EMA_DECAY, (1 + step) / (10 + step))
-    for slow, fast in zip(average.parameters(), net.parameters(), strict=True):
-        slow.lerp_(fast, 1 - decay)
-    for kept, current in zip(average.buffers(), net.buffers(), strict=True):
-        kept.copy_(current)
-
-
-@torch.no_grad()
-def evaluate(net: torch.nn.Module, objective: Objective, windows: Windows) -> float:
-    """Mean loss over all origins of a role."""
-    everything = torch.arange(len(windows), device=windows.place).split(EVALUATED_ROWS)
-    summed = sum(objective(net, windows, index_B) * len(index_B) for index_B in everything)
-    return float(summed / len(windows))
-
-
-def device() -> torch.device:
-    """Choose the device by the variable ENSEMBLE_FORECAST_DEVICE: cpu, cuda, or auto (the default: cuda where there is one).
-
-    Raises
-    ------
-    BadInput
-        When the variable says anything else, or cuda where there is none.
-    """
-    wish = os.environ.get("ENSEMBLE_FORECAST_DEVICE", "auto")
-    if wish not in {"cpu", "cuda", "auto"}:
-        raise BadInput(f"ENSEMBLE_FORECAST_DEVICE must be cpu, cuda or auto; got {wish!r}")
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise BadInput("ENSEMBLE_FORECAST_DEVICE is cuda, but torch finds no CUDA device here; use cpu or auto")
-    return torch.device("cpu" if wish == "cpu" or not torch.cuda.is_available() else "cuda")
-
-
-@contextlib.contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """Give initial weights and dropout a stream of their own, and sums one order: neither the caller's random state nor its threads matter."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if torch.cuda.is_available() else []):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-def _parameter_groups(net: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Decay matrices only: a decayed bias or norm would pull forecasts towards an arbitrary zero."""
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _check_loss(mean: float, step: int, recipe: Recipe) -> None:
-    """Refuse to go on from an absurd loss; looked at rarely, for every look waits for the device."""
-    if not mean <= EXPLODED:
-        raise Diverged(
-            f"the mean training loss must stay below {EXPLODED:g}; it was {mean:g} after {step} steps at learning_rate={recipe.learning_rate:g}: "
-            "lower the learning rate"
-        )
-
-
-def _arrays(net: torch.nn.Module) -> dict[str, np.ndarray]:
+def arrays(net: torch.nn.Module) -> dict[str, np.ndarray]:
     """Copy the state of a module as plain float32 arrays."""
     return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in net.state_dict().items()}

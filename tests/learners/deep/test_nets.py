@@ -11,11 +11,13 @@ from ensemble_forecast.data.origins import Origins, outcome, truth
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import NotFitted, TooShort
+from ensemble_forecast.errors import BadInput, NotFitted, TooShort
 from ensemble_forecast.learners.base import recipe_for_refit
+from ensemble_forecast.learners.deep import nets
 from ensemble_forecast.learners.deep.lstm import Lstm
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.nets import Shapes
+from ensemble_forecast.learners.deep.resnet import ResNet
 from ensemble_forecast.metrics import coverage, log_loss, mase, sql
 from ensemble_forecast.windows import Roles
 
@@ -241,3 +243,90 @@ def test_the_automatic_context_follows_horizon_and_season_and_is_capped_by_the_l
     long, short = Panel.of([np.arange(500.0)]), Panel.of([np.arange(20.0)])
     for panel, task, expected in [(long, Task(horizon=13), 52), (long, Task(horizon=24, season_length=12), 84), (short, Task(horizon=13), 12)]:
         assert Mlp(steps=1, width=8, blocks=0).fit(panel, roles_of(panel, 10), task, NEVER).view_["context"] == expected
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_too_little_memory_halves_the_batch_once_and_then_fails_with_its_reason(monkeypatch, failures):
+    calls, real = [], nets.train
+
+    def scarce(net, loss, fit, stop, recipe, *rest):
+        calls.append((recipe.batch, recipe.accumulate))
+        if len(calls) <= failures:
+            raise torch.OutOfMemoryError("no memory left")
+        return real(net, loss, fit, stop, recipe, *rest)
+
+    monkeypatch.setattr(nets, "train", scarce)
+    learner, panel = Mlp(steps=5, width=8, batch=64), wave_panel()
+    if failures == 1:
+        learner.fit(panel, roles_of(panel, 200), TASK, NEVER)
+    else:
+        with pytest.raises(MemoryError, match="half a batch of 64"):
+            learner.fit(panel, roles_of(panel, 200), TASK, NEVER)
+    assert calls == [(64, 1), (32, 2)]
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "gaussian", "student_t"])
+def test_every_loss_forecasts_quantiles_that_cover(loss):
+    panel = wave_panel(n=400)
+    net = Mlp(steps=300, width=32, blocks=1, context=12, batch=64, learning_rate=5e-3, loss=loss)
+    fitted = net.fit(panel.cut(np.array([300, 300])), roles_of(panel, 260, 294), TASK, NEVER)
+    later = Origins.between(np.array([300, 300]), np.array([393, 393]))
+    assert 0.6 < coverage(truth(panel, later, 6), fitted.predict(panel, later, NEVER)) < 0.95
+
+
+class _Until(Deadline):
+    """A deadline that passes after so many looks at it: a step each."""
+
+    def __init__(self, looks):
+        object.__setattr__(self, "at", float("inf"))
+        object.__setattr__(self, "looks", iter(range(looks)))
+
+    def passed(self):
+        return next(self.looks, None) is None
+
+
+def test_a_net_that_grows_trains_its_later_blocks_in_the_second_half():
+    panel = wave_panel()
+    net = ResNet(steps=200, blocks=4, grow_from=1, width=8, context=12, ema=0.0)
+    half, whole = (net.fit(panel, roles_of(panel, 200), TASK, deadline).weights_ for deadline in (_Until(90), NEVER))
+    gains = [[weights[f"body.layers.1.blocks.{block}.gain"].item() for block in range(4)] for weights in (half, whole)]
+    assert gains[0][1:] == [0.0, 0.0, 0.0]
+    assert all(gains[1])
+
+
+def promotions(n=400, seed=4):
+    """A target that a known covariate lifts on its own day, with the covariate given a week beyond the target."""
+    rng = np.random.default_rng(seed)
+    lift = (rng.random(n + 7) < 0.3).astype(float)
+    y = 10 + 4 * lift[:n] + 0.3 * rng.normal(size=n)
+    panel = Panel.of([np.concatenate([y, np.full(7, np.nan)])])
+    return replace(panel, lengths_S=np.array([n]), known=lift[:, None], known_names=("promotion",)), lift
+
+
+@both
+def test_nets_use_what_is_known_ahead_and_forecast_beyond_the_target_with_it(learner):
+    panel, lift = promotions()
+    task, later = Task(horizon=3), Origins.between(np.array([320]), np.array([395]))
+    losses = {}
+    for covariates in (True, False):
+        fitted = replace(learner, covariates=covariates, steps=400).fit(panel.cut(np.array([320]), ahead=3), roles_of(panel, 310), task, NEVER)
+        losses[covariates] = sql(truth(panel, later, 3), fitted.predict(panel, later, NEVER), np.ones(len(later)), task.quantiles)
+        if covariates:
+            ahead_H = fitted.predict(panel, Origins.ends(panel), NEVER)[0, :, 4]
+            np.testing.assert_allclose(ahead_H, 10 + 4 * lift[400:403], atol=1.2)
+    assert losses[True] < 0.6 * losses[False]
+
+
+@pytest.mark.parametrize("centre", ["last", "season", "mean"])
+def test_every_centre_learns(centre):
+    panel = wave_panel()
+    fitted = replace(NETS[0], centre=centre).fit(panel.cut(np.array([180, 180])), roles_of(panel, 150, 174), TASK, NEVER)
+    later = Origins.between(np.array([180, 180]), np.array([233, 233]))
+    naive_NHQ = np.stack([panel.y[later.rows(panel)[:, None] + np.arange(-5, 1)]] * 9, axis=-1)
+    truth_NH, ones = truth(panel, later, 6), np.ones(len(later))
+    assert mase(truth_NH, fitted.predict(panel, later, NEVER), ones, TASK.quantiles) < 0.95 * mase(truth_NH, naive_NHQ, ones, TASK.quantiles)
+
+
+def test_an_unknown_centre_is_refused():
+    with pytest.raises(BadInput, match="centre must be one of last, season, mean"):
+        replace(NETS[0], centre="middle").fit(wave_panel(), roles_of(wave_panel(), 100), TASK, NEVER)

@@ -1,5 +1,7 @@
 """What nets see of a window: against a slow twin that handles one origin at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.deep.inputs import View, Windows, compress
+from ensemble_forecast.learners.deep.inputs import View, Windows, compress, n_extras
 
 CONTEXT, SEASON, HORIZON = 9, 4, 6
 
@@ -92,3 +94,29 @@ def test_compression_is_the_identity_within_three_units_and_odd_beyond():
     x = torch.tensor([-100.0, -3.0, -1.0, 0.0, 2.0, 3.0, 4.0])
     expected = [-(3 + np.log(98)), -3, -1, 0, 2, 3, 3 + np.log(2)]
     np.testing.assert_allclose(compress(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("centre", "steps"), [("last", 1), ("season", SEASON), ("mean", CONTEXT)])
+def test_a_window_is_centred_as_asked(panel, view, centre, steps):
+    origins = Origins(np.array([0]), np.array([20]))
+    batch, usual = (Windows.of(panel, origins, replace(view, centre=name), torch.device("cpu")).inputs(torch.arange(1)) for name in (centre, "last"))
+    y = panel.values(0)[: 20 + 1]
+    shift = (y[-steps:].mean() - y[-1]) / float(usual.unit_B[0])
+    assert float(batch.unit_B[0]) == float(usual.unit_B[0])
+    np.testing.assert_array_equal(batch.base_BH, usual.base_BH)
+    moved = [squeeze((value - y[-1]) / float(usual.unit_B[0]) - shift) for value in y[-CONTEXT:]]
+    np.testing.assert_allclose(batch.window_BLC[0, :, 0], moved, rtol=1e-4, atol=1e-5)
+
+
+def test_known_covariates_stand_behind_the_other_extras_and_missing_ones_are_zero(panel, view):
+    known = np.arange(len(panel.y) * 2, dtype=float).reshape(-1, 2)
+    known[28] = np.nan
+    told = replace(panel, known=known, known_names=("a", "b"))
+    wide = replace(view, known_mean_K=np.array([10.0, 20.0]), known_std_K=np.array([2.0, 4.0]))
+    windows = Windows.of(told, Origins(np.array([0]), np.array([26])), wide, torch.device("cpu"))
+    batch = windows.inputs(torch.arange(1))
+    assert batch.extras_BE.shape[1] == windows.n_extras == n_extras(HORIZON, 2, 2)
+    expected = np.zeros((HORIZON, 2))
+    for h, row in enumerate((27, 28, 29)):  # the series has 30 rows: beyond it nothing is known
+        expected[h] = [0.0, 0.0] if row == 28 else [squeeze((known[row, 0] - 10) / 2), squeeze((known[row, 1] - 20) / 4)]
+    np.testing.assert_allclose(batch.extras_BE[0, -2 * HORIZON :], expected.ravel(), rtol=1e-5)

@@ -1,0 +1,137 @@
+"""What nets are built of: activations and normalisations by name, and the ways a block may be skipped."""
+
+from collections.abc import Callable
+
+import torch
+
+from ensemble_forecast.errors import BadInput
+
+ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
+    "sigmoid": torch.nn.Sigmoid,
+    "tanh": torch.nn.Tanh,
+    "relu": torch.nn.ReLU,
+    "leaky_relu": torch.nn.LeakyReLU,
+    "prelu": torch.nn.PReLU,
+    "elu": torch.nn.ELU,
+    "gelu": torch.nn.GELU,
+    "swish": torch.nn.SiLU,
+}
+NORMS: dict[str, Callable[[int], torch.nn.Module]] = {
+    "layer": torch.nn.LayerNorm,
+    "batch": torch.nn.BatchNorm1d,
+    "none": lambda width: torch.nn.Identity(),  # noqa: ARG005 - one signature for all
+}
+SEQUENCE_NORMS: dict[str, Callable[[int], torch.nn.Module]] = {
+    "layer": lambda channels: torch.nn.GroupNorm(1, channels),
+    "batch": torch.nn.BatchNorm1d,
+    "instance": lambda channels: torch.nn.InstanceNorm1d(channels, affine=True),
+    "none": lambda channels: torch.nn.Identity(),  # noqa: ARG005 - one signature for all
+}
+
+
+def activation(name: str) -> torch.nn.Module:
+    """Build an activation by its name.
+
+    Raises
+    ------
+    BadInput
+        When there is none of that name.
+    """
+    return _of(name, ACTIVATIONS, "activation")()
+
+
+def norm(name: str, width: int) -> torch.nn.Module:
+    """Build a normalisation of (B, width) by its name.
+
+    Raises
+    ------
+    BadInput
+        When there is none of that name.
+    """
+    return _of(name, NORMS, "norm")(width)
+
+
+def sequence_norm(name: str, channels: int) -> torch.nn.Module:
+    """Build a normalisation of (B, channels, L) by its name.
+
+    Raises
+    ------
+    BadInput
+        When there is none of that name.
+    """
+    return _of(name, SEQUENCE_NORMS, "norm")(channels)
+
+
+class Residual(torch.nn.Module):
+    """``x + gain * block(x)``, where the learnt gain may start at zero: then the block changes nothing until it helps.
+
+    In training the block is left out for some rows of a batch, with a given chance (stochastic depth).
+
+    References
+    ----------
+    He, Zhang, Ren, Sun (2016), arXiv:1603.05027; Bachlechner et al. (2021), ReZero, arXiv:2003.04887; Huang et al. (2016), Deep networks with
+    stochastic depth, arXiv:1603.09382.
+    """
+
+    def __init__(self, block: torch.nn.Module, gain: float = 1.0, drop: float = 0.0) -> None:
+        super().__init__()
+        self.block, self.drop = block, drop
+        self.gain = torch.nn.Parameter(torch.tensor(gain))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add the block to its input: same shape, rows of the batch first."""
+        change = self.gain * self.block(x)
+        if self.training and self.drop:
+            kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.drop
+            change = change * kept / (1 - self.drop)
+        return x + change
+
+
+class Growing(torch.nn.Module):
+    """A part that takes more of itself into training on the way; what is not yet in changes nothing."""
+
+    def grow(self, done: float) -> None:
+        """Be told before every step what share of the training is done."""
+        raise NotImplementedError
+
+
+class Concatenated(torch.nn.Module):
+    """Append what a block gives to its input: (B, width) to (B, width + growth).
+
+    References
+    ----------
+    Huang et al. (2017), Densely connected convolutional networks, arXiv:1608.06993.
+    """
+
+    def __init__(self, block: torch.nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x_BF: torch.Tensor) -> torch.Tensor:
+        """Keep the input and append."""
+        return torch.cat([x_BF, self.block(x_BF)], dim=1)
+
+
+class Gated(torch.nn.Module):
+    """``gate * block(x) + (1 - gate) * x``: a negative bias of the gate lets the input pass at first.
+
+    References
+    ----------
+    Srivastava, Greff, Schmidhuber (2015), Highway networks, arXiv:1505.00387.
+    """
+
+    def __init__(self, block: torch.nn.Module, width: int, bias: float) -> None:
+        super().__init__()
+        self.block, self.gate = block, torch.nn.Linear(width, width)
+        torch.nn.init.constant_(self.gate.bias, bias)
+
+    def forward(self, x_BF: torch.Tensor) -> torch.Tensor:
+        """Mix the block's output with its input: same shape."""
+        open_BF = torch.sigmoid(self.gate(x_BF))
+        return open_BF * self.block(x_BF) + (1 - open_BF) * x_BF
+
+
+def _of(name: str, known: dict[str, Callable], what: str) -> Callable:
+    if name not in known:
+        raise BadInput(f"{what} must be one of {', '.join(known)}; got {name!r}")
+    return known[name]

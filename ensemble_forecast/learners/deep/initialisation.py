@@ -1,0 +1,33 @@
+"""First weights of a net by name; what starts at zero on purpose (heads) stays there."""
+
+from collections.abc import Callable
+
+import torch
+
+from ensemble_forecast.errors import BadInput
+
+INITIALISATIONS: dict[str, Callable[[torch.Tensor], object]] = {
+    "default": lambda weight: None,  # noqa: ARG005 - what each layer of torch does by itself
+    "he": lambda weight: torch.nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # He et al. (2015), arXiv:1502.01852
+    "glorot": torch.nn.init.xavier_uniform_,  # Glorot and Bengio (2010)
+    "orthogonal": torch.nn.init.orthogonal_,  # Saxe, McClelland, Ganguli (2014), arXiv:1312.6120
+}
+LAYERS = (torch.nn.Linear, torch.nn.Conv1d)
+
+
+@torch.no_grad()
+def initialise(net: torch.nn.Module, name: str) -> None:
+    """Set the matrices of linear and convolutional layers, and of recurrent ones.
+
+    Raises
+    ------
+    BadInput
+        When no initialisation has the name.
+    """
+    if name not in INITIALISATIONS:
+        raise BadInput(f"initialisation must be one of {', '.join(INITIALISATIONS)}; got {name!r}")
+    for module in net.modules():
+        own = module.named_parameters(recurse=False) if isinstance(module, (*LAYERS, torch.nn.RNNBase)) else ()
+        for _, parameter in own:
+            if parameter.ndim > 1 and parameter.any():
+                INITIALISATIONS[name](parameter)

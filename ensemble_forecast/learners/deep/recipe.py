@@ -1,0 +1,56 @@
+"""How a net is trained: the choices that a space may search, with their defaults."""
+
+from dataclasses import dataclass
+
+from ensemble_forecast.learners.base import Learner
+
+
+@dataclass(kw_only=True)
+class Recipe(Learner):
+    """A learner that is trained by gradients: the choices of its training.
+
+    Parameters
+    ----------
+    loss
+        By name, see `losses`; "auto": pinball, or binary cross-entropy for kind ``direction``.
+    balanced
+        Kind ``direction`` only: whether both classes count the same in training; forecasts are put back to the frequencies that were met.
+    steps, batch, accumulate
+        Updates of the weights; origins in a batch; batches whose gradients make one update.
+    optimiser, learning_rate, momentum, weight_decay
+        By name, see `optimisers`; the peak of the rate, 0 to have it found (see `finder`); of "momentum", "rmsprop" and the first moment of the
+        Adam family; of matrices only.
+    schedule, warm_up
+        By name, see `schedules`; share of the steps in which the rate rises.
+    l1
+        Penalty on the mean absolute weight of matrices.
+    clip
+        Largest norm of the gradient.
+    ema
+        Decay of the weights' exponential moving average, which is what forecasts; 0: the last weights forecast.
+    initialisation
+        Of matrices, by name, see `initialisation`.
+    augmentation, strength
+        What is done to training windows, by name, see `augmentation`; and how much of it.
+    dropout
+        Of the module.
+    """
+
+    loss: str = "auto"
+    balanced: bool = False
+    steps: int = 1000
+    batch: int = 256
+    accumulate: int = 1
+    optimiser: str = "adamw"
+    learning_rate: float = 2e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-2
+    schedule: str = "cosine"
+    warm_up: float = 0.05
+    l1: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.998
+    initialisation: str = "default"
+    augmentation: str = "none"
+    strength: float = 0.1
+    dropout: float = 0.1
