@@ -29,6 +29,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/kill_nine.py
 	$(BIN)/python tests/benchmarks/budgets.py
 	$(BIN)/python tests/benchmarks/many_series.py
+	$(BIN)/python tests/benchmarks/net_speed.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,107 @@
+"""Is the search over nets worth having: the sampler against random draws from the same space, at equal time, on a window held back.
+
+python tests/benchmarks/net_search.py DATA.parquet --horizon 48 --season 24
+
+Both begin with nothing but the space: the portfolio, the same for both, is left out. Wanted: a smaller median loss in three of four families.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import ensemble_forecast as ef
+from ensemble_forecast.data.files import read_table
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.pipeline import check
+from ensemble_forecast.search.spaces import load_space
+from ensemble_forecast.stacking import stack
+from ensemble_forecast.study import FRAME, open_study, silent
+from ensemble_forecast.workflow import run_search, working
+
+SAMPLERS = ("tpe", "random")
+WANTED = 0.75  # of the families
+STACKING_S = 120.0
+
+
+def held_back(frame: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split every series into its history and its last horizon."""
+    from_end = frame.groupby("unique_id", sort=False).cumcount(ascending=False)
+    return frame[from_end >= horizon].reset_index(drop=True), frame[from_end < horizon].reset_index(drop=True)
+
+
+def loss(forecast: pd.DataFrame, truth: pd.DataFrame, history: pd.DataFrame, season: int) -> float:
+    """Scaled quantile loss: twice the mean pinball over the in-sample seasonal change, averaged over series."""
+    both = truth.merge(forecast, on=["unique_id", "ds"], validate="1:1")
+    levels = [f"{level / 10:g}" for level in range(1, 10)]
+    error = both["y"].to_numpy()[:, None] - both[levels].to_numpy()
+    q = np.arange(1, 10) / 10
+    pinball = pd.Series(2 * np.maximum(q * error, (q - 1) * error).mean(axis=1)).groupby(both["unique_id"]).mean()
+    scale = history.groupby("unique_id")["y"].apply(lambda y: np.abs(y.to_numpy()[season:] - y.to_numpy()[:-season]).mean())
+    return float((pinball / scale[scale > 0]).dropna().mean())
+
+
+def searched(history: pd.DataFrame, truth: pd.DataFrame, family: str, sampler: str, seed: int, given: argparse.Namespace) -> tuple[float, int]:
+    """Search one family, refit the best candidate, and score it on the window held back; also the number of trials."""
+    with tempfile.TemporaryDirectory() as home:
+        space = Path(home) / "bare.toml"
+        table = load_space(given.space).source[family]
+        lines = [f"{name} = {_toml(value)}" for name, value in table.items() if name != "portfolio"]
+        space.write_text(f"[{family}]\n" + "\n".join(lines) + "\nportfolio = [{steps = 100}]\n")
+        pipeline = check(
+            {
+                "source": FRAME, "horizon": given.horizon, "season": given.season, "test": 0.0, "budget": f"{given.budget}s", "gaps": "fill",
+                "space": str(space), "sampler": sampler, "seed": seed,
+            },
+            "net_search",
+        )  # fmt: skip
+        study = open_study("bare", Path(home), pipeline, frame=history, log=silent)
+        run_search(study)
+        with working(study, None, "auto") as pool:
+            stack(study, pool, Deadline.after(STACKING_S), combiner="best_single", arms=False)
+        forecast = ef.load(study.folder.path / "ensemble").predict(history)
+        return loss(forecast, truth, history, given.season), len(study.folder.ledger())
+
+
+def _toml(value: object) -> str:
+    """Write a leaf of a space as TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+
+
+def main(given: argparse.Namespace) -> int:
+    """Print a line a family; return 1 where too few of them are worth searching."""
+    history, truth = held_back(read_table(given.data), given.horizon)
+    won = 0
+    for family in given.families:
+        medians = {}
+        for sampler in SAMPLERS:
+            runs = [searched(history, truth, family, sampler, seed, given) for seed in range(given.seeds)]
+            medians[sampler] = statistics.median(run[0] for run in runs)
+            print(
+                f"{family} by {sampler}: loss {', '.join(f'{run[0]:.4f}' for run in runs)}; trials {', '.join(str(run[1]) for run in runs)}",
+                flush=True,
+            )
+        won += medians["tpe"] < medians["random"]
+        print(f"{family}: {medians['tpe'] / medians['random']:.3f} of random draws' median loss", flush=True)
+    print(f"the search is ahead in {won} of {len(given.families)} families")
+    return int(won < WANTED * len(given.families))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--horizon", type=int, required=True)
+    parser.add_argument("--season", type=int, required=True)
+    parser.add_argument("--families", nargs="*", default=["mlp", "tcn", "lstm", "nhits"])
+    parser.add_argument("--space", default="deep")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=int, default=60)
+    sys.exit(main(parser.parse_args()))
