@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -53,8 +54,8 @@ class Deadline:
         """Whether the time is over."""
         return time.monotonic() >= self.at
 
-    def told(self, share: float) -> None:
-        """Hear of a look at the stop role, as a share of what climatology costs there; whoever watches a training may end it here."""
+    def told(self, share: float, curve: Sequence[tuple[float, ...]]) -> None:
+        """Hear of a look at the stop role: the loss as a share of climatology's, and all looks so far. Whoever watches a training may end it here."""
 
     def within(self, duration_s: float) -> "Deadline":
         """Return the earlier of this deadline and so many seconds from now."""

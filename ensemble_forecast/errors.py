@@ -26,7 +26,9 @@ class NotFitted(EnsembleForecastError, ValueError, AttributeError):
 
 
 class TrialPruned(EnsembleForecastError):
-    """The driver gave up on a trial between two windows because it cannot win any more."""
+    """The search gave up on a trial because it cannot win any more; a net that was stopped in mid-training leaves its `curve`."""
+
+    curve: "list[tuple[float, ...]] | None" = None
 
 
 class Diverged(EnsembleForecastError):

@@ -145,7 +145,7 @@ class RunFolder:
         lines = []
         for number, line in enumerate(content[: whole_length(content)].splitlines(), start=1):
             try:
-                lines.append(json.loads(line))
+                lines.append(dict.fromkeys(LEDGER_FIELDS) | json.loads(line))  # a field may be newer than the line
             except json.JSONDecodeError as error:
                 raise BadInput(f"{path}: line {number} is not JSON ({error}); remove that line to continue") from error
         return lines

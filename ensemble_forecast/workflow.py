@@ -1,6 +1,7 @@
 """The verbs: search, stack, evaluate and what they share, over one study. The command line and the forecaster both call these."""
 
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -306,11 +307,16 @@ def _shown(study: Study, on_event: OnEvent) -> OnEvent:
     """Show every trial on the board that the pipeline names, before anyone else is told of its end."""
     if study.pipeline.track == "none":
         return on_event
-    board = tracking.board(study.pipeline.track, study.folder.path, study.name)
+    board: tracking.Board | None = tracking.board(study.pipeline.track, study.folder.path, study.name)
 
     def told(event: dict[str, Any]) -> None:
-        if event["event"] == "end":
-            board.show(event["line"])
+        nonlocal board
+        if event["event"] == "end" and board is not None:
+            try:
+                board.show(event["line"])
+            except OSError as error:  # a board that is down is no reason to lose a search
+                warnings.warn(f"track = {study.pipeline.track!r}: trials are not shown any more: {error}", stacklevel=2)
+                board = None
         on_event(event)
 
     return told

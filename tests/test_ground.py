@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import threadpoolctl
 from sklearn.metrics import brier_score_loss, mean_pinball_loss
 from sklearn.metrics import log_loss as sklearn_log_loss
 
@@ -20,6 +21,7 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import gather, scale_at
 from ensemble_forecast.forecasts import frame, normalise, probability_up, quantile_mean, residual_quantiles, tidy
 from ensemble_forecast.seeds import derive, generator
+from ensemble_forecast.threads import one_thread
 
 LEVELS = (0.1, 0.5, 0.8)
 
@@ -427,3 +429,12 @@ class TestWindows:
         origins = Origins(np.array([0, 0]), np.array([3, 4]))
         with pytest.raises(AssertionError, match="share 1 origins"):
             windows.Roles(origins, Origins(np.array([0]), np.array([4])))
+
+
+def test_one_thread_is_all_that_numerical_libraries_get_and_only_within():
+    def counts():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    before = counts()
+    assert set(one_thread(counts)()) == {1}
+    assert counts() == before

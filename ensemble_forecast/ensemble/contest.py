@@ -29,6 +29,7 @@ from ensemble_forecast.ensemble.simplex import Simplex
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.registry import COMBINERS, did_you_mean
+from ensemble_forecast.threads import one_thread
 from ensemble_forecast.windows import FEW_SERIES
 
 REFERENCE = "best_single"
@@ -95,6 +96,7 @@ class ContestResult:
     rehearsed_NHQ: np.ndarray
 
 
+@one_thread
 def contest(
     forecasts_NHQM: np.ndarray,
     truth_NH: np.ndarray,

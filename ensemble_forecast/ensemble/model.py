@@ -19,6 +19,7 @@ from ensemble_forecast.ensemble.traits import traits_at
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Learner
+from ensemble_forecast.threads import one_thread
 from ensemble_forecast.windows import FEW_SERIES
 
 MEMBER = "member."  # prefix of the members' names among the saved parts
@@ -57,6 +58,7 @@ class Ensemble:
     ids: tuple[str, ...] = ()
     until: tuple[str, ...] = ()
 
+    @one_thread
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Forecast from each origin, reading nothing later than it.
 

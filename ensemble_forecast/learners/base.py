@@ -9,7 +9,8 @@ Conventions that let one function save, load, clone and test all of them:
 """
 
 import abc
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -153,6 +154,11 @@ def describe(learner: Learner) -> Config:
     """Return the config of a learner: JSON-able, and `build` turns it back into an equal one."""
     params = {field.name: getattr(learner, field.name) for field in fields(learner)}
     return {"family": learner.family, "params": {name: _describe_value(value) for name, value in params.items()}}
+
+
+def plain_curve(curve: Sequence[tuple[float, ...]]) -> list[list[float | None]]:
+    """Write a training's curve as JSON can: what is not a number as None."""
+    return [[None if math.isnan(value) else value for value in point] for point in curve]
 
 
 def training_of(learner: Learner) -> tuple[list[list[float | None]] | None, str | None]:

@@ -3,6 +3,7 @@
 import abc
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,13 @@ class Board(abc.ABC):
 
     @abc.abstractmethod
     def show(self, line: Line) -> None:
-        """Show a trial that has ended."""
+        """Show a trial that has ended.
+
+        Raises
+        ------
+        OSError
+            When the board cannot be written to.
+        """
 
 
 class TensorBoard(Board):
@@ -57,16 +64,19 @@ class MlFlow(Board):
         self._experiment = experiment.experiment_id if experiment else self._client.create_experiment(study)
 
     def show(self, line: Line) -> None:
-        """Log parameters, the loss by window, and the curve."""
-        run = self._client.create_run(self._experiment, run_name=line["id"], tags={"state": line["state"], "diagnosis": line["diagnosis"] or ""})
-        id = run.info.run_id
-        for name, value in {"family": line["family"], **line["params"]}.items():
-            self._client.log_param(id, name, str(value)[:LONGEST_VALUE])
-        if line["value"] is not None:
-            self._client.log_metric(id, line["metric"], line["value"])
-        for step, name, loss in _points(line):
-            self._client.log_metric(id, name, loss, step=step)
-        self._client.set_terminated(id, "FINISHED" if line["state"] == "finished" else "FAILED")
+        """Log parameters, the loss, and the curve."""
+        from mlflow.entities import Metric, Param  # noqa: PLC0415 - an extra, and slow to import
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+        params = [Param(name, str(value)[:LONGEST_VALUE]) for name, value in {"family": line["family"], **line["params"]}.items()]
+        points = _points(line) + ([(0, line["metric"], line["value"])] if line["value"] is not None else [])
+        now_ms = int(1000 * time.time())
+        try:
+            run = self._client.create_run(self._experiment, run_name=line["id"], tags={"state": line["state"], "diagnosis": line["diagnosis"] or ""})
+            self._client.log_batch(run.info.run_id, [Metric(name, value, now_ms, step) for step, name, value in points], params)
+            self._client.set_terminated(run.info.run_id, "FINISHED" if line["state"] == "finished" else "FAILED")
+        except MlflowException as error:
+            raise OSError(f"MLflow: {error}") from error
 
 
 BOARDS: dict[str, Callable[[Path, str], Board]] = {"tensorboard": TensorBoard, "mlflow": MlFlow}

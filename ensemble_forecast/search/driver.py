@@ -139,7 +139,7 @@ class _Search:
         self.opened: set[str] = set()
         self.opening: dict[str, str] = {}  # families by job
         self.jobs: dict[str, Job] = {}
-        self.space = space.under(transforms).only(families) if trials is None else _space_of(trials)
+        self.space = space.under(transforms).serving(task.kind).only(families) if trials is None else _space_of(trials)
         self.choice = Choice(self.history, self.schedule, self.space.families)
         self.trials = Trials(run_folder, self.history, self.space.tables, task.seed, sampler, metric)
         self.draws = Draws(self.history)

@@ -48,15 +48,17 @@ class Watch(Deadline):
         """Return the earlier of this deadline and so many seconds from now, with the same rungs."""
         return replace(self, at=super().within(duration_s).at)
 
-    def told(self, share: float) -> None:
+    def told(self, share: float, curve: Sequence[tuple[float, ...]]) -> None:
         """Compare a loss with the last rung that was passed."""
         elapsed = time.monotonic() - self.begun
         passed = [(seconds, bar) for seconds, bar in self.rungs if elapsed >= seconds]
         if passed and share > passed[-1][1]:
             seconds, bar = passed[-1]
-            raise TrialPruned(
+            error = TrialPruned(
                 f"after {elapsed:.1f} s its loss was {share:.4g} of climatology's, above the {bar:.4g} of its family after {seconds:.1f} s"
             )
+            error.curve = list(curve)  # it counts at the next rungs too, or the bar would only ever rise
+            raise error
 
 
 def rungs(lines: Sequence[Line], params: Params) -> list[Rung]:
@@ -69,8 +71,8 @@ def rungs(lines: Sequence[Line], params: Params) -> list[Rung]:
     params
         Of the new trial.
     """
-    curves = [line["curve"] for line in lines if line["curve"] and _minimises(line["params"]) == _minimises(params)]
-    ends = [curve[-1][SECONDS] for curve in curves]
+    alike = [line for line in lines if line["curve"] and _minimises(line["params"]) == _minimises(params)]
+    curves, ends = [line["curve"] for line in alike], [line["curve"][-1][SECONDS] for line in alike if line["state"] == "finished"]
     if len(ends) < LEAST_RIVALS:
         return []
     found = []

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from ensemble_forecast.errors import BadInput, MissingPackage
 from ensemble_forecast.learners.base import FAMILY_TABLES, Config, build
-from ensemble_forecast.registry import did_you_mean, find
+from ensemble_forecast.learners.deep.recipe import LOSSES
+from ensemble_forecast.registry import NETS, did_you_mean, find
 
 Params = dict[str, Any]  # fields of a family, and `transform`
 AUTO = "auto"  # as a choice: the field is left to the learner, whose default is then None; TOML has no null
@@ -144,6 +145,15 @@ class FamilySpace:
             holes[TRANSFORM] = replace(hole, choices=tuple(dict.fromkeys(allowed(choice) for choice in hole.choices)))
         return replace(self, fixed=fixed, holes=holes, entries=tuple(entries))
 
+    def serving(self, kind: str) -> "FamilySpace":
+        """Keep to the losses that a net may minimise for a kind of task."""
+        hole = self.holes.get("loss")
+        if self.family not in NETS or hole is None:
+            return self
+        own = tuple(choice for choice in hole.choices if choice == AUTO or choice in LOSSES[kind])
+        holes = {name: replace(each, choices=own) if name == "loss" else each for name, each in self.holes.items() if name != "loss" or own}
+        return replace(self, holes=holes)
+
 
 @dataclass(frozen=True)
 class Space:
@@ -177,6 +187,10 @@ class Space:
     def under(self, transforms: Sequence[str]) -> "Space":
         """Keep to the transforms that the data allow."""
         return replace(self, tables={name: table.under(transforms) for name, table in self.tables.items()})
+
+    def serving(self, kind: str) -> "Space":
+        """Keep to what serves a kind of task."""
+        return replace(self, tables={name: table.serving(kind) for name, table in self.tables.items()})
 
     def only(self, names: Sequence[str]) -> "Space":
         """Keep the named families, in the space's order; all, where none is named.

@@ -58,12 +58,14 @@ def parse_space(content: Mapping[str, Any], where: Path | str) -> Space:
     return Space(str(where), tables, merged)
 
 
-def _extended(path: Path) -> dict[str, Any]:
+def _extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a space's file, over the one that it extends."""
+    if path.resolve() in above:
+        raise BadInput(f"{path}: a space cannot extend itself; copy the tables that it is to start from, or give it another name")
     content = pipeline.parse_toml(path)
     if EXTENDS not in content:
         return content
-    tables = _extended(pipeline.find(str(content.pop(EXTENDS)), "search_spaces"))
+    tables = _extended(pipeline.find(str(content.pop(EXTENDS)), "search_spaces"), (*above, path.resolve()))
     for family, table in content.items():
         tables[family] = {**tables.get(family, {}), **table} if isinstance(table, dict) else table
     return tables

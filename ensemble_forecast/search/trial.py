@@ -15,7 +15,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort, TrialPruned
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import Config, Size, build, describe, recipe_for_refit, training_of
+from ensemble_forecast.learners.base import Config, Size, build, describe, plain_curve, recipe_for_refit, training_of
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.registry import find
 from ensemble_forecast.search import pruning
@@ -150,7 +150,11 @@ def run_trial(
         stage = stages[window]
         begun = time.monotonic()
         within = deadline.within(deadline.left() / (n_folds - window))
-        learner = build(config).fit(stage.train, stage.roles, stages.task, Watch.over(within, rungs) if window == 0 else within)
+        try:
+            learner = build(config).fit(stage.train, stage.roles, stages.task, Watch.over(within, rungs) if window == 0 else within)
+        except TrialPruned as error:
+            outcome.curve = plain_curve(error.curve or [])
+            raise
         outcome.refit, outcome.fit_origins = describe(recipe_for_refit(learner)), len(stage.roles.fit)
         if window == 0:
             outcome.curve, outcome.diagnosis = training_of(learner)

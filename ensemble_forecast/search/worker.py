@@ -122,7 +122,7 @@ class Worker:
 
     def _open(self, job: Message) -> dict[str, Any]:
         """Check a table of the space and complete its portfolio: here, because that imports the learner, which a worker needs anyway."""
-        space = parse_space(job["source"], job["where"]).under(job["transforms"])
+        space = parse_space(job["source"], job["where"]).under(job["transforms"]).serving(self.stages.task.kind)
         space.check()
         family = job["family"]
         portfolio = space.portfolio(family)

@@ -2,6 +2,7 @@
 
 import struct
 import sys
+from typing import get_args
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -9,6 +10,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from ensemble_forecast import workflow
 from ensemble_forecast.errors import MissingPackage
+from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.report.tracking import BOARDS, board
 from ensemble_forecast.study import open_study, silent
 from ensemble_forecast.workflow import pipeline_for
@@ -66,7 +68,22 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(tmp_path, monkeypatch
 
 
 def test_every_board_of_the_pipeline_exists():
-    assert set(BOARDS) == {"tensorboard", "mlflow"}
+    assert {"none", *BOARDS} == set(get_args(Pipeline.model_fields["track"].annotation))
+
+
+def test_a_board_that_is_down_is_left_and_the_search_goes_on(tmp_path, monkeypatch):
+    class Down:
+        def show(self, _line):
+            raise OSError("no answer")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(BOARDS, "tensorboard", lambda _run, _study: Down())
+    study = open_study(
+        "btc", tmp_path / "runs", pipeline_for("btc", {"families": ("naive", "drift"), "budget": "20s", "track": "tensorboard"}), log=silent
+    )
+    with pytest.warns(UserWarning, match="not shown any more: no answer"):
+        workflow.run_search(study)
+    assert len(study.folder.ledger()) == 2
 
 
 def test_a_search_shows_every_trial(tmp_path, monkeypatch):

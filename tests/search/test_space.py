@@ -166,3 +166,19 @@ def test_a_space_may_extend_another_one(tmp_path, monkeypatch):
     assert space.families == ("ridge", "naive", "drift")
     assert list(space.tables["ridge"].holes) == ["penalty", "context"]
     assert space.tables["ridge"].fixed == {}
+
+
+def test_a_space_that_extends_itself_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces/default.toml").write_text('extends = "default"\n[naive]\n')
+    with pytest.raises(BadInput, match="cannot extend itself"):
+        load_space("default")
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("quantiles", {"auto", "mse"}), ("direction", {"auto", "categorical_cross_entropy"})])
+def test_a_net_is_asked_only_for_losses_of_the_tasks_kind(kind, allowed):
+    choices = {"loss": {"choices": ["auto", "mse", "categorical_cross_entropy"]}}
+    space = parse_space({"mlp": choices, "adaboost": {"loss": {"choices": ["linear", "square"]}}}, "here").serving(kind)
+    assert set(space.tables["mlp"].holes["loss"].choices) == allowed
+    assert len(space.tables["adaboost"].holes["loss"].choices) == 2

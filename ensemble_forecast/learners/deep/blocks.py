@@ -76,7 +76,7 @@ class Residual(torch.nn.Module):
     def __init__(self, block: torch.nn.Module, gain: float = 1.0, drop: float = 0.0) -> None:
         super().__init__()
         self.block, self.drop = block, drop
-        self.gain = torch.nn.Parameter(torch.tensor(gain))
+        self.gain = torch.nn.Parameter(torch.tensor(float(gain)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add the block to its input: same shape, rows of the batch first."""

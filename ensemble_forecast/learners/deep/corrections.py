@@ -49,7 +49,7 @@ class Pinball(OfCorrection):
 class OfPoint(OfCorrection):
     """Base of the point losses: the net gives one number a step, its table the distances of the quantiles from it.
 
-    The distances learn by the quantile loss, and the point does not feel it: it is what the point's own loss makes of it.
+    The distances learn by the quantile loss; what the net says of the point learns by the point's own loss alone.
     """
 
     def __init__(self, quantiles: tuple[float, ...]) -> None:

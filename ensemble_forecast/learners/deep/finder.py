@@ -29,7 +29,7 @@ def find_rate(net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, se
     for step in range(STEPS):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
         mean = SMOOTHING * mean + (1 - SMOOTHING) * float(trial.step(rate))
-        smooth = mean / (1 - SMOOTHING ** (step + 1))
+        smooth = loss.shown(mean / (1 - SMOOTHING ** (step + 1)))
         if not smooth < BLOWN_UP * least:
             break
         if smooth < least:

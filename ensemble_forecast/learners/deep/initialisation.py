@@ -12,12 +12,12 @@ INITIALISATIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "glorot": torch.nn.init.xavier_uniform_,  # Glorot and Bengio (2010)
     "orthogonal": torch.nn.init.orthogonal_,  # Saxe, McClelland, Ganguli (2014), arXiv:1312.6120
 }
-LAYERS = (torch.nn.Linear, torch.nn.Conv1d)
+LAYERS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.RNNBase, torch.nn.MultiheadAttention)
 
 
 @torch.no_grad()
 def initialise(net: torch.nn.Module, name: str) -> None:
-    """Set the matrices of linear and convolutional layers, and of recurrent ones.
+    """Set the matrices of linear, convolutional, recurrent and attention layers.
 
     Raises
     ------
@@ -27,7 +27,12 @@ def initialise(net: torch.nn.Module, name: str) -> None:
     if name not in INITIALISATIONS:
         raise BadInput(f"initialisation must be one of {', '.join(INITIALISATIONS)}; got {name!r}")
     for module in net.modules():
-        own = module.named_parameters(recurse=False) if isinstance(module, (*LAYERS, torch.nn.RNNBase)) else ()
-        for _, parameter in own:
-            if parameter.ndim > 1 and parameter.any():
-                INITIALISATIONS[name](parameter)
+        if torch.nn.utils.parametrize.is_parametrized(module, "weight"):  # weight normalisation takes the new weight apart by itself
+            assert isinstance(module.weight, torch.Tensor)
+            weight = module.weight.clone()
+            INITIALISATIONS[name](weight)
+            module.weight = weight
+        elif isinstance(module, LAYERS):
+            for parameter in module.parameters(recurse=False):
+                if parameter.ndim > 1 and parameter.any():
+                    INITIALISATIONS[name](parameter)

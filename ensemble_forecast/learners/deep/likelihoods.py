@@ -1,6 +1,7 @@
 """Likelihoods of the correction to the base forecast: a net gives the parameters of a distribution for every step."""
 
 import abc
+from typing import ClassVar
 
 import numpy as np
 import scipy.stats
@@ -17,6 +18,8 @@ LEAST_FREEDOM = 2.1  # of a Student t: below 2 it has no variance
 
 class OfLikelihood(OfCorrection):
     """Base of the likelihoods: a net gives the parameters of a distribution for every step."""
+
+    in_nats: ClassVar[bool] = True
 
     @abc.abstractmethod
     def parameters(self, output_BHQ: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -4,16 +4,21 @@ Members of a batch ensemble, or heads along a deep net, may come first (KBHQ): t
 """
 
 import abc
+import math
+from typing import ClassVar
 
 import torch
 
 from ensemble_forecast.learners.deep.inputs import Batch, Windows
+
+MOST_NATS = 50.0  # more is as bad
 
 
 class Loss(abc.ABC):
     """One way to learn."""
 
     n_outputs: int
+    in_nats: ClassVar[bool] = False  # a log-likelihood: only differences mean anything, and it may be negative
 
     @abc.abstractmethod
     def target(self, windows: Windows, batch: Batch, index_B: torch.Tensor) -> torch.Tensor:
@@ -35,6 +40,10 @@ class Loss(abc.ABC):
         """Mean loss of the origins at some positions."""
         batch = windows.inputs(index_B)
         return self.compare(net(batch.window_BLC, batch.extras_BE).float(), self.target(windows, batch, index_B), batch.weight_B)
+
+    def shown(self, value: float) -> float:
+        """Turn a mean loss into a positive number whose ratios mean something: nats become perplexity."""
+        return math.exp(min(value, MOST_NATS)) if self.in_nats else value
 
     def targets(self, windows: Windows) -> torch.Tensor:
         """Gather the targets of all origins: NH."""

@@ -1,7 +1,6 @@
 """The base of all nets: everything but the module itself. A net file holds its fields and its module, nothing else."""
 
 import abc
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
@@ -16,7 +15,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, TooShort
 from ensemble_forecast.features.contexts import MIN_STEPS
 from ensemble_forecast.forecasts import tidy
-from ensemble_forecast.learners.base import Size, check_fitted
+from ensemble_forecast.learners.base import Size, check_fitted, plain_curve
 from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.classes import log_odds
 from ensemble_forecast.learners.deep.devices import device, reproducible
@@ -28,11 +27,11 @@ from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
 from ensemble_forecast.learners.deep.recipe import Recipe
 from ensemble_forecast.learners.deep.training import Trained, train
+from ensemble_forecast.learners.deep.updates import MOST_EVALUATED
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
 PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
-MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
 WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
 START_S, ORIGIN_S = 0.3, 1e-6  # seconds on a plain core, before the first step: in any case, and for each origin
 STEP_S, MULTIPLY_S = 2.5e-3, 2.5e-11  # of a training step: in any case, and for each multiply-add of each origin in it, there and back
@@ -161,7 +160,7 @@ class NetLearner(Recipe):
         self.weights_, self.truncated_ = result.weights, result.truncated
         self.stopped_: dict[str, float] = {"steps": result.steps} | ({} if self.learning_rate else {"learning_rate": rate})
         self.diagnosis_ = diagnose(result.curve)
-        self._curve = [[step, loss, None if math.isnan(stopped) else stopped, seconds] for step, loss, stopped, seconds in result.curve]
+        self._curve = plain_curve(result.curve)
         self._module: torch.nn.Module | None = None
         return self
 

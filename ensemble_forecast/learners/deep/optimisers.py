@@ -9,6 +9,7 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.recipe import Recipe
 
 BETA2 = 0.999  # decay of the second moment
+SPARED = ("bias", "scale_in", "scale_out", "original0")  # with an axis of members or channels, but no matrices: the last is a weight norm's gain
 
 Groups = list[dict[str, Any]]
 
@@ -42,9 +43,13 @@ def optimiser_for(net: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer
 
 def matrices(net: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Parameters that decay and are penalised."""
-    return [parameter for parameter in net.parameters() if parameter.ndim > 1 and parameter.requires_grad]
+    return [parameter for name, parameter in net.named_parameters() if _is_matrix(name, parameter)]
 
 
 def others(net: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Biases, norms, gains."""
-    return [parameter for parameter in net.parameters() if parameter.ndim <= 1 and parameter.requires_grad]
+    return [parameter for name, parameter in net.named_parameters() if parameter.requires_grad and not _is_matrix(name, parameter)]
+
+
+def _is_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
+    return parameter.requires_grad and parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in SPARED

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from ensemble_forecast.learners.base import Learner
 
+LOSSES = {  # names by kind of task; the first is the default
+    "quantiles": ("pinball", "mse", "mae", "huber", "gaussian", "student_t"),
+    "direction": ("binary_cross_entropy", "categorical_cross_entropy"),
+}
+
 
 @dataclass(kw_only=True)
 class Recipe(Learner):

@@ -54,6 +54,8 @@ class ResNet(NetLearner):
     deep_supervision: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.drop_path < 1:
+            raise BadInput(f"drop_path must lie in [0, 1); got {self.drop_path}")
         if self.grow_from is not None and not 1 <= self.grow_from <= self.blocks:
             raise BadInput(f"grow_from must lie between 1 and blocks ({self.blocks}); got {self.grow_from}")
 
@@ -68,7 +70,8 @@ class ResNet(NetLearner):
     def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
         """Count the weights; see `NetLearner.multiply_adds`."""
         inputs, outputs = flat_width(shapes), shapes.horizon * shapes.outputs
-        return inputs * self.width + self.blocks * 2 * self.factor * self.width**2 + (self.width + inputs) * outputs, 0.0
+        heads = self.blocks if self.deep_supervision else 1
+        return inputs * self.width + self.blocks * 2 * self.factor * self.width**2 + (heads * self.width + inputs) * outputs, 0.0
 
     def _block(self) -> torch.nn.Module:
         inside = max(1, round(self.factor * self.width))

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.blocks import activation
 from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
 
@@ -46,6 +47,10 @@ class Tcn(NetLearner):
     channels: int = 32
     kernel: int = 3
     activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        if self.kernel < 2:
+            raise BadInput(f"kernel must be at least 2, or no number of levels sees the window; got {self.kernel}")
 
     def net(self, shapes: Shapes) -> torch.nn.Module:
         """Build the network."""

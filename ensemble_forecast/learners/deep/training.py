@@ -102,7 +102,7 @@ def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkp
         training.update()
         truncated = now.step < steps and deadline.passed()
         if now.step in points or truncated:
-            deadline.told(training.look(stop))
+            deadline.told(training.look(stop), now.curve)
             if now.step >= max(PATIENCE * now.best_steps, LEAST_SHARE * steps):
                 break
         if checkpoint is not None and checkpoint.due():
@@ -126,8 +126,9 @@ class _Training:
 
     def begin(self, stop: Windows | None) -> None:
         """Note what climatology costs: an untrained net says nothing else."""
-        trained = evaluate(self.average, self.loss, self.fit, GLANCE)
-        self.progress.curve.append((0, trained, math.nan if stop is None else evaluate(self.average, self.loss, stop), 0.0))
+        trained = self.loss.shown(evaluate(self.average, self.loss, self.fit, GLANCE))
+        stopped = math.nan if stop is None else self.loss.shown(evaluate(self.average, self.loss, stop))
+        self.progress.curve.append((0, trained, stopped, 0.0))
 
     def update(self) -> None:
         """Make one step."""
@@ -153,7 +154,7 @@ class _Training:
                 f"the mean training loss must stay below {EXPLODED:g}; it was {trained:g} after {now.step} steps at "
                 f"learning_rate={self.recipe.learning_rate:g}: lower the learning rate"
             )
-        stopped = math.nan if stop is None else evaluate(self.average, self.loss, stop)
+        trained, stopped = self.loss.shown(trained), math.nan if stop is None else self.loss.shown(evaluate(self.average, self.loss, stop))
         now.curve.append((now.step, trained, stopped, time.monotonic() - self._begun))
         self.schedule.judge(trained if stop is None else stopped)
         if stop is None or stopped < now.best_loss:  # without a stop role the longest is the best
@@ -172,6 +173,7 @@ class _Training:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state() if self.fit.place.type == "cuda" else None,
             "progress": vars(self.progress) | {"summed": float(self._summed)},
+            "seconds": time.monotonic() - self._begun,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -187,6 +189,7 @@ class _Training:
             torch.cuda.set_rng_state(state["random_cuda"])
         vars(self.progress).update(state["progress"])
         self._summed.fill_(self.progress.summed)
+        self._begun = time.monotonic() - state["seconds"]
 
 
 def evaluation_points(steps: int) -> set[int]:

@@ -11,7 +11,11 @@ from ensemble_forecast.learners.deep.augmentation import AUGMENTATIONS, augmente
 from ensemble_forecast.learners.deep.initialisation import INITIALISATIONS, initialise
 from ensemble_forecast.learners.deep.inputs import FIRST_BASE, View, Windows
 from ensemble_forecast.learners.deep.mlp import Mlp
-from ensemble_forecast.learners.deep.optimisers import OPTIMISERS, optimiser_for
+from ensemble_forecast.learners.deep.nets import Shapes
+from ensemble_forecast.learners.deep.optimisers import OPTIMISERS, matrices, optimiser_for, others
+from ensemble_forecast.learners.deep.tabm import TabM
+from ensemble_forecast.learners.deep.tcn import Tcn
+from ensemble_forecast.learners.deep.transformer import Transformer
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +118,25 @@ def test_mixup_mixes_inputs_and_targets_by_one_share(batch):
     assert not torch.allclose(mixed_BH, target_BH)
     target_BH[3, 2] = torch.nan
     assert mixed(batch, target_BH, 0.4)[1].isnan().sum() >= 1
+
+
+@pytest.mark.parametrize("name", [name for name in INITIALISATIONS if name != "default"])
+def test_convolutions_with_normed_weights_and_attention_are_initialised_too(name):
+    for net in (Tcn(channels=4), Transformer(width=8, heads=2, layers=1)):
+        module = net.net(Shapes(context=16, channels=1, extras=8, horizon=6, outputs=1))
+        before = {key: value.clone() for key, value in module.state_dict().items()}
+        initialise(module, name)
+        matrices = [
+            key for key, value in before.items() if value.ndim > 1 and value.any() and not key.endswith(("positions", "mask_HH", "original0"))
+        ]
+        still = [key for key in matrices if torch.equal(before[key], module.state_dict()[key])]
+        assert still == []
+
+
+def test_scales_and_biases_of_members_and_gains_of_weight_norms_do_not_decay():
+    for net in (TabM(members=3, width=8), Tcn(channels=4)):
+        module = net.net(Shapes(context=16, channels=1, extras=8, horizon=6, outputs=1))
+        decaying = {id(parameter) for parameter in matrices(module)}
+        names = {name.rsplit(".", 1)[-1] for name, parameter in module.named_parameters() if id(parameter) in decaying}
+        assert names <= {"weight", "original1"}
+        assert len(decaying) + len(others(module)) == len(list(module.parameters()))

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
@@ -76,4 +75,14 @@ def test_a_rate_is_found_that_learns_and_is_handed_to_the_refit(setting):
     again = fitted(y, steps=200, learning_rate=0.0, **setting)
     assert again.stopped_ == net.stopped_
     assert "learning_rate" not in fitted(y, steps=5).stopped_
-    assert torch.get_num_threads() >= 1
+
+
+@pytest.mark.parametrize("loss", ["gaussian", "student_t"])
+def test_a_likelihood_may_be_negative_and_is_diagnosed_all_the_same(loss):
+    y = np.tile([0.0, 3.0, 1.0, 7.0, 2.0], 60) + 0.05 * np.random.default_rng(0).normal(size=300)
+    net = fitted(y, steps=300, loss=loss, learning_rate=0.0)
+    curve = training_of(net)[0]
+    assert all(point[1] > 0 and point[2] > 0 for point in curve)
+    assert curve[-1][2] < 0.5 * curve[0][2]
+    assert not net.diagnosis_.startswith(("not learning", "learning by heart"))
+    assert net.stopped_["learning_rate"] > 1e-5

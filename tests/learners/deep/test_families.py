@@ -284,3 +284,9 @@ def test_a_transformer_refuses_what_it_cannot_build(wrong):
 def test_an_unknown_convolution_is_refused():
     with pytest.raises(BadInput, match="spiral"):
         convolution("spiral", 1, 1, 1)
+
+
+@pytest.mark.parametrize("wrong", [lambda: Tcn(kernel=1), lambda: ResNet(drop_path=1.0)])
+def test_what_would_never_end_or_divide_by_zero_is_refused(wrong):
+    with pytest.raises(BadInput):
+        wrong()
