@@ -3,11 +3,10 @@
 from collections import Counter
 
 from ensemble_forecast.search.history import History
+from ensemble_forecast.search.pruning import Windows
 
 REPEATS_AT_MOST = 3
 REDRAWS = 5  # draws in a row that were too much work, before a family is left alone
-
-Windows = list[float | None]  # loss of a trial in every window
 
 
 class Draws:

@@ -28,7 +28,7 @@ class History:
         known = {line["id"] for line in self.lines if line["state"] == "finished"}
         for id in sorted(self._on_disk - known):  # committed, and the driver died before it could write the line
             report = run_folder.candidate(id).report
-            self.add({name: report.get(name) for name in LEDGER_FIELDS})
+            self.add(blank_line(**report))
         self.costs = Costs()
         for line in self.lines:
             if line["state"] == "finished" and not line["truncated"]:

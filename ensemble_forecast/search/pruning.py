@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 STILL_USEFUL = 1.15
 HALVING = 3  # of the trials that reached a window, one in so many goes on
@@ -53,13 +52,15 @@ def bars(name: str, rivals: Sequence[Windows], n_windows: int, turn: int = 0) ->
 
 def clearly_worse(own_N: np.ndarray, other_N: np.ndarray, series_N: np.ndarray) -> bool:
     """Whether a trial is behind another one on the same rows, by the signed-rank test over series (Wilcoxon 1945, doi:10.2307/3001968)."""
+    from scipy.stats import wilcoxon  # noqa: PLC0415 - half a second to import, at the start of every worker
+
     behind_N = own_N - other_N
     known_N = np.isfinite(behind_N)
     count_S = np.bincount(series_N[known_N])
     behind_S = np.bincount(series_N[known_N], behind_N[known_N])[count_S > 0] / count_S[count_S > 0]
     if np.count_nonzero(behind_S) < LEAST_SERIES:
         return False
-    return bool(scipy.stats.wilcoxon(behind_S, alternative="greater").pvalue < SIGNIFICANCE)
+    return bool(wilcoxon(behind_S, alternative="greater").pvalue < SIGNIFICANCE)
 
 
 def mean(windows: Windows) -> float:

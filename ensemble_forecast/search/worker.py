@@ -23,12 +23,13 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, MissingPackage, TooShort, TrialPruned, Unfinished
 from ensemble_forecast.learners.base import Config, build
+from ensemble_forecast.search.history import blank_line
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.refit import refit
 from ensemble_forecast.search.space import config_of
 from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
-from ensemble_forecast.store import LEDGER_FIELDS, RunFolder, now
+from ensemble_forecast.store import RunFolder, now
 
 ARRAYS = ("start_S", "offsets", "lengths_S", "y", "past", "known", "static")
 NAMES = ("ids", "past_names", "known_names", "static_names")
@@ -106,16 +107,8 @@ class Worker:
         deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
         rival = None if job["rival"] is None else self.run.candidate(job["rival"]).forecasts_NHQ
         run_trial(job["config"], self.stages, self.metric, deadline, job["bars"], outcome, rival, job["rungs"])
-        line = {
-            **{key: job.get(key) for key in LEDGER_FIELDS},
-            "state": "finished",
-            "metric": self.metric,
-            "value": outcome.value,
-            **_told(outcome),
-            "seconds": time.monotonic() - begun,
-            "peak_mib": _peak_mib(),
-            "started": started,
-        }
+        known = {"state": "finished", "metric": self.metric, "value": outcome.value, "started": started, **_told(outcome)}
+        line = blank_line(**job | known | {"seconds": time.monotonic() - begun, "peak_mib": _peak_mib()})
         report = {**line, "refit": outcome.refit, "fit_origins": outcome.fit_origins, "unserved": outcome.unserved, **_work(outcome)}
         self.run.commit(job["id"], job["config"], np.concatenate(outcome.forecasts), origins_table(self.stages.plan), report)
         return {"state": "finished", "value": outcome.value, "reason": None, "seconds": line["seconds"]}

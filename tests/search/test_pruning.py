@@ -1,8 +1,11 @@
 """Rules that stop a trial between two windows."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.search.pruning import NAMES, bars, clearly_worse
 
 RIVALS = [[1.0, 1.3, 1.1], [2.0], [1.2, 1.2, 1.2], [3.0], [1.1, 1.6], [4.0]]
@@ -50,3 +53,7 @@ def test_a_test_at_five_percent_is_wrong_about_that_often():
     rng = np.random.default_rng(1)
     wrong = [clearly_worse(1 + rng.normal(size=40), 1 + rng.normal(size=40), np.arange(40)) for _ in range(400)]
     assert 0.02 < np.mean(wrong) < 0.09
+
+
+def test_a_pipeline_names_all_of_them_and_no_others():
+    assert set(get_args(Pipeline.model_fields["pruner"].annotation)) == set(NAMES)

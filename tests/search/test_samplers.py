@@ -2,9 +2,11 @@
 
 import itertools
 import math
+from typing import get_args
 
 import pytest
 
+from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.search.journal import FamilyStudy, open_storage
 from ensemble_forecast.search.samplers import NAMES, GridTrial, grid
 from ensemble_forecast.search.space import canonical
@@ -71,3 +73,7 @@ def test_a_grid_comes_to_its_end_and_goes_on_where_it_was(tmp_path):
             study.tell(drawn[0], "finished", 1.0)
     assert len(seen) == 3
     assert study.draw("cnn-0009", STARTED, seen) is None
+
+
+def test_a_pipeline_names_all_of_them_and_no_others():
+    assert set(get_args(Pipeline.model_fields["sampler"].annotation)) == set(NAMES)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.inputs import FIRST_BASE, Batch
+from ensemble_forecast.learners.deep.names import named
 
 MIXUP = "mixup"
 WARPED_SHARE = 0.25  # of the window is run faster or slower
@@ -58,9 +58,7 @@ def augmented(name: str, batch: Batch, strength: float) -> Batch:
     BadInput
         When no augmentation has the name.
     """
-    if name not in AUGMENTATIONS:
-        raise BadInput(f"augmentation must be one of {', '.join(AUGMENTATIONS)}; got {name!r}")
-    return AUGMENTATIONS[name](batch, strength)
+    return named("augmentation", name, AUGMENTATIONS)(batch, strength)
 
 
 def mixed(batch: Batch, target_BH: torch.Tensor, strength: float) -> tuple[Batch, torch.Tensor]:

@@ -1,10 +1,11 @@
 """What nets are built of: activations and normalisations by name, and the ways a block may be skipped."""
 
+import abc
 from collections.abc import Callable
 
 import torch
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.deep.names import named
 
 ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
     "sigmoid": torch.nn.Sigmoid,
@@ -37,7 +38,7 @@ def activation(name: str) -> torch.nn.Module:
     BadInput
         When there is none of that name.
     """
-    return _of(name, ACTIVATIONS, "activation")()
+    return named("activation", name, ACTIVATIONS)()
 
 
 def norm(name: str, width: int) -> torch.nn.Module:
@@ -48,7 +49,7 @@ def norm(name: str, width: int) -> torch.nn.Module:
     BadInput
         When there is none of that name.
     """
-    return _of(name, NORMS, "norm")(width)
+    return named("norm", name, NORMS)(width)
 
 
 def sequence_norm(name: str, channels: int) -> torch.nn.Module:
@@ -59,7 +60,7 @@ def sequence_norm(name: str, channels: int) -> torch.nn.Module:
     BadInput
         When there is none of that name.
     """
-    return _of(name, SEQUENCE_NORMS, "norm")(channels)
+    return named("norm", name, SEQUENCE_NORMS)(channels)
 
 
 class Residual(torch.nn.Module):
@@ -87,12 +88,12 @@ class Residual(torch.nn.Module):
         return x + change
 
 
-class Growing(torch.nn.Module):
+class Growing(torch.nn.Module, abc.ABC):
     """A part that takes more of itself into training on the way; what is not yet in changes nothing."""
 
+    @abc.abstractmethod
     def grow(self, done: float) -> None:
         """Be told before every step what share of the training is done."""
-        raise NotImplementedError
 
 
 class Concatenated(torch.nn.Module):
@@ -129,9 +130,3 @@ class Gated(torch.nn.Module):
         """Mix the block's output with its input: same shape."""
         open_BF = torch.sigmoid(self.gate(x_BF))
         return open_BF * self.block(x_BF) + (1 - open_BF) * x_BF
-
-
-def _of(name: str, known: dict[str, Callable], what: str) -> Callable:
-    if name not in known:
-        raise BadInput(f"{what} must be one of {', '.join(known)}; got {name!r}")
-    return known[name]

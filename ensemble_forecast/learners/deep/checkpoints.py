@@ -9,6 +9,7 @@ import io
 import json
 import os
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,22 +23,23 @@ META = "meta"
 
 
 class Checkpoint:
-    """The state of one training in one file."""
+    """The state of one training in one file.
 
-    def __init__(self, path: Path, every_s: float = EVERY_S) -> None:
-        self._path, self._every_s = path, every_s
+    Parameters
+    ----------
+    determined_by
+        All that determines the training (arrays, numbers, texts): the file is named after it.
+    """
+
+    def __init__(self, folder: Path, determined_by: tuple[Any, ...], every_s: float = EVERY_S) -> None:
+        self._folder, self._determined_by, self._every_s = folder, determined_by, every_s
         self._written = time.monotonic()
 
     @classmethod
     def of(cls, *determined_by: Any) -> Self | None:
-        """Name a checkpoint after what determines a training (arrays, numbers, texts); None where none are kept."""
+        """Keep a training in the folder that the worker named; None where it named none."""
         folder = os.environ.get("ENSEMBLE_FORECAST_CHECKPOINTS")
-        if not folder:
-            return None
-        digest = hashlib.sha256()
-        for part in determined_by:
-            digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
-        return cls(Path(folder) / f"{digest.hexdigest()[:32]}.npz")
+        return cls(Path(folder), determined_by) if folder else None
 
     def due(self) -> bool:
         """Whether it is time to write again."""
@@ -49,20 +51,31 @@ class Checkpoint:
         laid_aside[META] = np.frombuffer(json.dumps(_plain(state, laid_aside)).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **laid_aside)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(self._path, buffer.getvalue())
         self._written = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
         """Return what was written last; None where nothing was."""
-        if not self._path.exists():
+        if not self._may_exist() or not self._path.exists():
             return None
         with np.load(self._path, allow_pickle=False) as file:
             return _rebuilt(json.loads(file[META].tobytes()), file)
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        self._path.unlink(missing_ok=True)
+        if self._may_exist():
+            self._path.unlink(missing_ok=True)
+
+    @cached_property
+    def _path(self) -> Path:
+        digest = hashlib.sha256()
+        for part in self._determined_by:
+            digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+        return self._folder / f"{digest.hexdigest()[:32]}.npz"
+
+    def _may_exist(self) -> bool:
+        """Whether any checkpoint lies there: most trainings are short, and need not be named."""
+        return self._folder.is_dir() and any(self._folder.iterdir())
 
 
 def _plain(value: Any, laid_aside: dict[str, np.ndarray]) -> Any:

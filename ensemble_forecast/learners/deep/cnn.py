@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.blocks import activation, sequence_norm
+from ensemble_forecast.learners.deep.names import check_name
 from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
 
 CONVOLUTIONS = ("standard", "pointwise", "depthwise_separable")
@@ -23,8 +23,7 @@ def convolution(kind: str, channels: int, out: int, kernel: int) -> torch.nn.Mod
     BadInput
         When the kind is unknown.
     """
-    if kind not in CONVOLUTIONS:
-        raise BadInput(f"convolution must be one of {', '.join(CONVOLUTIONS)}; got {kind!r}")
+    check_name("convolution", kind, CONVOLUTIONS)
     if kind == "standard":
         return torch.nn.Conv1d(channels, out, kernel, padding="same")
     pointwise = torch.nn.Conv1d(channels, out, 1)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.deep.names import named
 
 INITIALISATIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "default": lambda weight: None,  # noqa: ARG005 - what each layer of torch does by itself
@@ -24,15 +24,14 @@ def initialise(net: torch.nn.Module, name: str) -> None:
     BadInput
         When no initialisation has the name.
     """
-    if name not in INITIALISATIONS:
-        raise BadInput(f"initialisation must be one of {', '.join(INITIALISATIONS)}; got {name!r}")
+    set_weight = named("initialisation", name, INITIALISATIONS)
     for module in net.modules():
         if torch.nn.utils.parametrize.is_parametrized(module, "weight"):  # weight normalisation takes the new weight apart by itself
             assert isinstance(module.weight, torch.Tensor)
             weight = module.weight.clone()
-            INITIALISATIONS[name](weight)
+            set_weight(weight)
             module.weight = weight
         elif isinstance(module, LAYERS):
             for parameter in module.parameters(recurse=False):
                 if parameter.ndim > 1 and parameter.any():
-                    INITIALISATIONS[name](parameter)
+                    set_weight(parameter)

@@ -4,8 +4,8 @@ import abc
 from typing import ClassVar
 
 import numpy as np
-import scipy.stats
 import torch
+from scipy.special import ndtri, stdtrit
 
 from ensemble_forecast.forecasts import residual_quantiles
 from ensemble_forecast.learners.deep.corrections import OfCorrection
@@ -40,7 +40,7 @@ class OfLikelihood(OfCorrection):
     def climatology(self, target_NH: torch.Tensor) -> torch.Tensor:
         """Median and spread of what the base leaves over, as raw outputs."""
         quarter_H3 = residual_quantiles(target_NH.cpu().numpy(), (0.25, 0.5, 0.75))
-        spread_H = np.maximum((quarter_H3[:, 2] - quarter_H3[:, 0]) / (2 * scipy.stats.norm.ppf(0.75)), 10 * LEAST_SPREAD)
+        spread_H = np.maximum((quarter_H3[:, 2] - quarter_H3[:, 0]) / (2 * ndtri(0.75)), 10 * LEAST_SPREAD)
         raw_H = np.log(np.expm1(spread_H - LEAST_SPREAD))
         rest = np.zeros((len(raw_H), self.n_outputs - 2))
         return torch.from_numpy(np.column_stack([quarter_H3[:, 1], raw_H, rest])).float()
@@ -69,7 +69,7 @@ class Gaussian(OfLikelihood):
 
     def levels(self, parameters: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Return normal quantiles, the same at each step."""
-        return torch.from_numpy(scipy.stats.norm.ppf(self.quantiles)).to(parameters[0].device).expand(*parameters[0].shape, -1)
+        return torch.from_numpy(ndtri(self.quantiles)).to(parameters[0].device).expand(*parameters[0].shape, -1)
 
 
 class StudentT(OfLikelihood):
@@ -92,4 +92,4 @@ class StudentT(OfLikelihood):
     def levels(self, parameters: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Quantiles of t by the degrees of freedom of each step."""
         freedom = parameters[2]
-        return torch.from_numpy(scipy.stats.t.ppf(self.quantiles, freedom.cpu().numpy()[..., None])).to(freedom.device)
+        return torch.from_numpy(stdtrit(freedom.cpu().numpy()[..., None], self.quantiles)).to(freedom.device)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
+from ensemble_forecast.learners.deep.nets import Flat, NetLearner, Shapes, flat_width, head
 
 
 @dataclass(kw_only=True)
@@ -32,34 +32,26 @@ class Mlp(NetLearner):
 
     def net(self, shapes: Shapes) -> torch.nn.Module:
         """Build the perceptron."""
-        return _ResidualMlp(shapes, self.width, self.blocks, self.dropout)
+        return Flat(
+            shapes,
+            torch.nn.Linear(flat_width(shapes), self.width),
+            *(_Refined(self.width, self.dropout) for _ in range(self.blocks)),
+            torch.nn.LayerNorm(self.width),
+            torch.nn.GELU(),
+            head(self.width, shapes),
+        )
 
     def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
         """Count the weights; see `NetLearner.multiply_adds`."""
-        inputs, outputs = shapes.context * shapes.channels + shapes.extras, shapes.horizon * shapes.outputs
+        inputs, outputs = flat_width(shapes), shapes.horizon * shapes.outputs
         return inputs * self.width + self.blocks * self.width**2 + (self.width + inputs) * outputs, 0.0
 
 
-class _ResidualMlp(torch.nn.Module):
-    """Flatten, lift to the width, refine by pre-activation blocks, read out; plus a linear skip from the inputs."""
+class _Refined(torch.nn.Sequential):
+    """Normalise, activate, drop, mix, add: one matrix, for on a CPU two shallow blocks cost less than one deep one and forecast as well."""
 
-    def __init__(self, shapes: Shapes, width: int, blocks: int, dropout: float) -> None:
-        super().__init__()
-        inputs = shapes.context * shapes.channels + shapes.extras
-        self.lift = torch.nn.Linear(inputs, width)
-        self.blocks = torch.nn.ModuleList(_block(width, dropout) for _ in range(blocks))
-        self.norm = torch.nn.LayerNorm(width)
-        self.head = head(width, shapes)
-        self.skip = head(inputs, shapes)
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__(torch.nn.LayerNorm(width), torch.nn.GELU(), torch.nn.Dropout(dropout), torch.nn.Linear(width, width))
 
-    def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
-        flat = torch.cat([window_BLC.flatten(1), extras_BE], dim=1)
-        hidden = self.lift(flat)
-        for block in self.blocks:
-            hidden = hidden + block(hidden)
-        return self.head(torch.nn.functional.gelu(self.norm(hidden))) + self.skip(flat)
-
-
-def _block(width: int, dropout: float) -> torch.nn.Sequential:
-    """Normalise, activate, drop, mix: one matrix, for on a CPU two shallow blocks cost less than one deep one and forecast as well."""
-    return torch.nn.Sequential(torch.nn.LayerNorm(width), torch.nn.GELU(), torch.nn.Dropout(dropout), torch.nn.Linear(width, width))
+    def forward(self, hidden_BW: torch.Tensor) -> torch.Tensor:
+        return hidden_BW + super().forward(hidden_BW)

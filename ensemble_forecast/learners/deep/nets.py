@@ -12,7 +12,7 @@ from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import BadInput, TooShort
+from ensemble_forecast.errors import TooShort
 from ensemble_forecast.features.contexts import MIN_STEPS
 from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Size, check_fitted, plain_curve
@@ -25,13 +25,14 @@ from ensemble_forecast.learners.deep.initialisation import initialise
 from ensemble_forecast.learners.deep.inputs import CENTRES, View, Windows, n_extras
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
+from ensemble_forecast.learners.deep.names import check_name
 from ensemble_forecast.learners.deep.recipe import Recipe
 from ensemble_forecast.learners.deep.training import Trained, train
-from ensemble_forecast.learners.deep.updates import MOST_EVALUATED
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
 PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
+MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
 WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
 START_S, ORIGIN_S = 0.3, 1e-6  # seconds on a plain core, before the first step: in any case, and for each origin
 STEP_S, MULTIPLY_S = 2.5e-3, 2.5e-11  # of a training step: in any case, and for each multiply-add of each origin in it, there and back
@@ -129,8 +130,7 @@ class NetLearner(Recipe):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Train on the fit role, as long as the stop role finds useful or, without one, exactly ``steps`` steps."""
-        if self.centre not in CENTRES:
-            raise BadInput(f"centre must be one of {', '.join(CENTRES)}; got {self.centre!r}")
+        check_name("centre", self.centre, CENTRES)
         fit = _learnable(panel, roles.fit)
         stop = None if roles.stop is None else _thin(_learnable(panel, roles.stop))
         if not len(fit):

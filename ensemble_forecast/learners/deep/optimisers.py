@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.deep.names import named
 from ensemble_forecast.learners.deep.recipe import Recipe
 
 BETA2 = 0.999  # decay of the second moment
@@ -35,10 +35,9 @@ def optimiser_for(net: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer
     ----------
     Kingma and Ba (2015), arXiv:1412.6980; Loshchilov and Hutter (2019), arXiv:1711.05101; Liu et al. (2020), RAdam, arXiv:1908.03265.
     """
-    if recipe.optimiser not in OPTIMISERS:
-        raise BadInput(f"optimiser must be one of {', '.join(OPTIMISERS)}; got {recipe.optimiser!r}")
+    build = named("optimiser", recipe.optimiser, OPTIMISERS)
     groups = [{"params": matrices(net), "weight_decay": recipe.weight_decay}, {"params": others(net), "weight_decay": 0.0}]
-    return OPTIMISERS[recipe.optimiser]([group for group in groups if group["params"]], recipe)
+    return build([group for group in groups if group["params"]], recipe)
 
 
 def matrices(net: torch.nn.Module) -> list[torch.nn.Parameter]:

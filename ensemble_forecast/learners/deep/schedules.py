@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.deep.names import named
 
 DROPS = 3  # of "step"
 DROP = 0.3  # factor of each, and of a plateau
@@ -58,9 +58,7 @@ class Schedule:
     """
 
     def __init__(self, name: str, steps: int, warm_up: float) -> None:
-        if name not in SCHEDULES:
-            raise BadInput(f"schedule must be one of {', '.join(SCHEDULES)}; got {name!r}")
-        self._name, self._steps = name, steps
+        self._name, self._steps, self._shape = name, steps, named("schedule", name, SCHEDULES)
         self._rising = 1.0 if name == "one_cycle" else max(1.0, warm_up * steps)  # that one rises by itself
         self.best, self.waited, self.dropped = math.inf, 0, 1.0
 
@@ -69,7 +67,7 @@ class Schedule:
         if step + 1 < self._rising:
             return (step + 1) / self._rising
         done = (step + 1 - self._rising) / (self._steps + 1 - self._rising)
-        return self.dropped * SCHEDULES[self._name](done)
+        return self.dropped * self._shape(done)
 
     def judge(self, loss: float) -> None:
         """Take in a look at the stop role: a plateau drops the rate."""

@@ -46,7 +46,6 @@ class Progress:
     """How far a training has come."""
 
     step: int = 0
-    summed: float = 0.0  # training losses since the last look
     looked: int = 0  # step of the last look
     best_loss: float = math.inf
     best_steps: int = 0
@@ -122,7 +121,7 @@ class _Training:
         self.progress, self.best = Progress(), arrays(self.average)
         self._begun = time.monotonic()
         self._growing = [module for module in net.modules() if isinstance(module, Growing)]
-        self._summed = torch.zeros((), device=fit.place)  # on the device: to read it is to wait for it
+        self._summed = torch.zeros((), device=fit.place)  # training losses since the last look; on the device: to read it is to wait for it
 
     def begin(self, stop: Windows | None) -> None:
         """Note what climatology costs: an untrained net says nothing else."""
@@ -172,7 +171,8 @@ class _Training:
             "batches": self.batches.state(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state() if self.fit.place.type == "cuda" else None,
-            "progress": vars(self.progress) | {"summed": float(self._summed)},
+            "progress": vars(self.progress),
+            "summed": float(self._summed),
             "seconds": time.monotonic() - self._begun,
         }
 
@@ -188,7 +188,7 @@ class _Training:
         if state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"])
         vars(self.progress).update(state["progress"])
-        self._summed.fill_(self.progress.summed)
+        self._summed.fill_(state["summed"])
         self._begun = time.monotonic() - state["seconds"]
 
 

@@ -8,6 +8,7 @@ import torch
 
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.inputs import FIRST_BASE
+from ensemble_forecast.learners.deep.names import check_name
 from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
 
 POSITIONS = ("sinusoidal", "learned")
@@ -59,8 +60,7 @@ class Transformer(NetLearner):
     positions: str = "learned"
 
     def __post_init__(self) -> None:
-        if self.positions not in POSITIONS:
-            raise BadInput(f"positions must be one of {', '.join(POSITIONS)}; got {self.positions!r}")
+        check_name("positions", self.positions, POSITIONS)
         if self.width % self.heads:
             raise BadInput(f"width must be a multiple of heads; got {self.width} and {self.heads}")
 

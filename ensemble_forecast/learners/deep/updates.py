@@ -11,7 +11,6 @@ from ensemble_forecast.learners.deep.optimisers import matrices, optimiser_for
 from ensemble_forecast.learners.deep.recipe import Recipe
 
 EVALUATED_ROWS = 512  # at a time
-MOST_EVALUATED = 4096  # origins, evenly spaced: more add time, not knowledge
 
 
 class Batches:
@@ -44,7 +43,7 @@ class Updates:
 
     def __init__(self, net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, batches: Batches) -> None:
         self.net, self.loss, self.fit, self.recipe, self.batches = net, loss, fit, recipe, batches
-        self.optimiser = optimiser_for(net, recipe)
+        self.optimiser, self.matrices = optimiser_for(net, recipe), matrices(net)
 
     def step(self, rate: float) -> torch.Tensor:
         """Make one step at a learning rate; returns the loss, on the device."""
@@ -70,8 +69,7 @@ class Updates:
             batch, target_BH = mixed(batch, target_BH, recipe.strength)
         value = loss.compare(self.net(batch.window_BLC, batch.extras_BE).float(), target_BH, batch.weight_B)
         if recipe.l1:
-            weights = matrices(self.net)
-            value = value + recipe.l1 * sum(weight.abs().sum() for weight in weights) / sum(weight.numel() for weight in weights)
+            value = value + recipe.l1 * sum(weight.abs().sum() for weight in self.matrices) / sum(weight.numel() for weight in self.matrices)
         return value
 
 
@@ -89,11 +87,11 @@ def evaluate(
     net: torch.nn.Module,
     objective: Callable[[torch.nn.Module, Windows, torch.Tensor], torch.Tensor],
     windows: Windows,
-    at_most: int = MOST_EVALUATED,
+    at_most: int | None = None,
 ) -> float:
     """Mean loss over all origins of a role, or over so many evenly spaced ones."""
     everything = torch.arange(len(windows), device=windows.place)
-    if len(everything) > at_most:
+    if at_most is not None and len(everything) > at_most:
         everything = torch.linspace(0, len(windows) - 1, at_most, device=windows.place).long()
     summed = sum(objective(net, windows, index_B) * len(index_B) for index_B in everything.split(EVALUATED_ROWS))
     return float(summed / len(everything))

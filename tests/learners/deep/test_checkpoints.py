@@ -47,6 +47,13 @@ FIT = textwrap.dedent(
 )
 
 
+def checkpoint_at(path):
+    """A checkpoint whose name is given, not worked out."""
+    checkpoint = Checkpoint(path.parent, ())
+    checkpoint._path = path
+    return checkpoint
+
+
 def fit(**setting):
     panel, task = Panel.of([np.random.default_rng(0).normal(size=200).cumsum()]), Task(horizon=3)
     return Mlp(**setting).fit(panel, roles_until(panel, task, np.array([CUTOFF])), task, Deadline.never())
@@ -71,7 +78,7 @@ def test_two_hundred_steps_equal_one_hundred_a_kill_and_one_hundred_more(tmp_pat
     process.communicate()
     assert len(list(tmp_path.glob("*.npz"))) == 1
     monkeypatch.setenv("ENSEMBLE_FORECAST_CHECKPOINTS", str(tmp_path))
-    state = Checkpoint(next(tmp_path.glob("*.npz"))).read()
+    state = checkpoint_at(next(tmp_path.glob("*.npz"))).read()
     assert state["progress"]["step"] == STEPS // 2
     resumed = fit(**setting)
     assert resumed.weights_.keys() == expected.weights_.keys()
@@ -99,7 +106,7 @@ def test_a_checkpoint_serves_no_other_training(tmp_path, monkeypatch):
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "state.npz")
+    checkpoint = checkpoint_at(tmp_path / "state.npz")
     state = {"tensors": {0: {"step": torch.tensor(3.0)}, 1: [torch.arange(3)]}, "arrays": np.eye(2), "none": None, "inf": float("inf")}
     checkpoint.write(state)
     back = checkpoint.read()

@@ -14,6 +14,7 @@ from ensemble_forecast.learners.deep.corrections import Huber, Pinball, SquaredE
 from ensemble_forecast.learners.deep.inputs import View, Windows
 from ensemble_forecast.learners.deep.likelihoods import Gaussian, StudentT
 from ensemble_forecast.learners.deep.losses import OF_CLASS, OF_CORRECTION, loss_for
+from ensemble_forecast.learners.deep.recipe import LOSSES
 
 CPU = torch.device("cpu")
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -147,3 +148,7 @@ def test_the_two_class_losses_say_the_same():
 def test_a_loss_of_another_kind_is_refused(task, name):
     with pytest.raises(BadInput, match=f"for kind '{task.kind}'; got '{name}'"):
         loss_for(task, name)
+
+
+def test_the_names_that_a_space_knows_without_torch_are_those_of_the_losses():
+    assert {"quantiles": tuple(OF_CORRECTION), "direction": tuple(OF_CLASS)} == LOSSES
