@@ -10,20 +10,26 @@ FAMILIES = [  # at most five of a folder
 ]
 
 
-def test_likely_members_are_the_best_few_of_each_family():
-    prospects = [Prospect("ridge", value, 1.0) for value in (5, 1, 4, 2, 3)] + [Prospect("mlp", 9, 1.0)]
-    assert [(each.family, each.value) for each in likely_members(prospects)] == [("ridge", 1), ("ridge", 2), ("ridge", 3), ("mlp", 9)]
+def test_likely_members_are_the_best_few_of_each_family_one_of_each_kind_first():
+    prospects = [Prospect("ridge", value, 1.0) for value in (105, 101, 104, 102, 103)] + [Prospect("mlp", 109, 1.0)]
+    assert [(each.family, each.value) for each in likely_members(prospects)] == [("ridge", 101), ("mlp", 109), ("ridge", 102), ("ridge", 103)]
 
 
 def test_many_families_of_one_folder_do_not_crowd_out_the_others():
     trees = ["xgboost", "extra_trees", "random_forest", "hist_gradient_boosting"]
-    prospects = [Prospect(family, number, 1.0) for number, family in enumerate(trees * 3)] + [Prospect("ets", 99, 1.0)]
-    assert [each.value for each in likely_members(prospects)] == [0, 1, 2, 3, 4, 99]
+    prospects = [Prospect(family, 100 + number, 1.0) for number, family in enumerate(trees * 3)] + [Prospect("ets", 114, 1.0)]
+    assert [each.value for each in likely_members(prospects)] == [100, 114, 101, 102, 103, 104]
+
+
+def test_what_the_contest_would_prune_is_no_likely_member():
+    prospects = [Prospect("ridge", 1.0, 1.0), Prospect("mlp", 1.14, 1.0), Prospect("ets", 1.16, 1.0)]
+    assert [each.family for each in likely_members(prospects)] == ["ridge", "mlp"]
+    assert [each.value for each in likely_members([Prospect("ridge", -1.0, 1.0), Prospect("mlp", -0.9, 1.0)])] == [-1.0]
 
 
 def test_no_more_members_than_asked_for():
-    prospects = [Prospect(family, number, 1.0) for number, family in enumerate(("ridge", "mlp", "ets", "xgboost"))]
-    assert [each.value for each in likely_members(prospects, 3)] == [0, 1, 2]
+    prospects = [Prospect(family, 100 + number, 1.0) for number, family in enumerate(("ridge", "mlp", "ets", "xgboost"))]
+    assert [each.value for each in likely_members(prospects, 3)] == [100, 101, 102]
 
 
 def test_one_worker_refits_one_after_the_other():
