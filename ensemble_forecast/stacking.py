@@ -15,6 +15,7 @@ from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
 from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.contest import ContestResult, contest
 from ensemble_forecast.ensemble.model import Ensemble
+from ensemble_forecast.ensemble.pruning import are_copies, errors_of
 from ensemble_forecast.ensemble.traits import traits_at
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import scale_at
@@ -134,7 +135,7 @@ def _affordable(study: Study, pool: Pool, field: Contestants, left_s: float) -> 
 
 
 def gather(study: Study) -> Contestants:
-    """Read the out-of-fold forecasts of the best finished candidates of each family and folder of learners.
+    """Read the out-of-fold forecasts of the best finished candidates of each family and folder of learners, without near-copies of a family.
 
     Where a few long series were scored at very many origins, which overlap, every so many of them are enough for the contest.
 
@@ -146,14 +147,25 @@ def gather(study: Study) -> Contestants:
     scored = study.plan.scored
     expected_N3 = origins_table(study.plan)
     complete = [candidate for candidate in best_first(study) if np.array_equal(candidate.origins_N3, expected_N3)]
-    candidates = [complete[position] for position in varied(candidate.report["family"] for candidate in complete)]
-    if not candidates:
+    if not complete:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
     kept = _thinned(study)
     asked, season = scored.take(kept), study.task.season_length
-    forecasts_NHQM = np.stack([each.forecasts_NHQ[kept] for each in candidates], axis=-1)  # float32, as stored: the largest array of all
     rows = Rows(asked.series, study.plan.window_N[kept], asked.step, scale_at(study.panel, asked, season), traits_at(study.panel, asked, season))
-    return Contestants(candidates, forecasts_NHQM, outcome(study.panel, asked, study.task), rows)
+    truth_NH = outcome(study.panel, asked, study.task)
+    families, errors = [candidate.report["family"] for candidate in complete], dict[int, np.ndarray]()
+
+    def adds(position: int) -> bool:
+        """Whether a candidate is no near-copy of a better one of its family: a sampler likes to draw what it liked before."""
+        own_K = errors_of(complete[position].forecasts_NHQ[kept], truth_NH, rows, study.task)
+        if any(are_copies(own_K, other_K) for other, other_K in errors.items() if families[other] == families[position]):
+            return False
+        errors[position] = own_K
+        return True
+
+    candidates = [complete[position] for position in varied(families, adds)]
+    forecasts_NHQM = np.stack([each.forecasts_NHQ[kept] for each in candidates], axis=-1)  # float32, as stored: the largest array of all
+    return Contestants(candidates, forecasts_NHQM, truth_NH, rows)
 
 
 def _thinned(study: Study) -> np.ndarray:

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from ensemble_forecast.arms import BAGS, CHAIN, arm_configs
@@ -10,9 +11,12 @@ from ensemble_forecast.ensemble.base import Rows, weights_of
 from ensemble_forecast.ensemble.contest import contest
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import build
+from ensemble_forecast.pipeline import check
 from ensemble_forecast.registry import COMBINERS, find
-from ensemble_forecast.search.trial import Outcome, Stages, run_trial
+from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
+from ensemble_forecast.stacking import gather
 from ensemble_forecast.store import Candidate
+from ensemble_forecast.study import FRAME, open_study, silent
 
 RIDGE = {"family": "ridge", "params": {"context": 10}}
 TREES = {"family": "xgboost", "params": {"rounds": 80, "depth": 3, "min_child_weight": 5.0}}
@@ -77,3 +81,16 @@ def test_the_best_three_that_learn_from_origins_are_bagged():
 def test_directions_are_not_boosted():
     arms = arm_configs([candidate(RIDGE, 1), candidate(TREES, 2)], "direction")
     assert {arm["family"] for arm in arms} == {"bagged"}
+
+
+def test_near_copies_do_not_fill_the_places_of_their_family(tmp_path):
+    frame = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=120), "y": np.random.default_rng(0).normal(size=120).cumsum()})
+    study = open_study("copies", tmp_path, check({"source": FRAME, "horizon": 2, "test": 0.0}, "test"), frame=frame, log=silent)
+    origins_N3 = origins_table(study.plan)
+    truth_NH = outcome(study.panel, study.plan.scored, study.task)
+    noise = np.random.default_rng(1).normal(size=(2, *truth_NH.shape, 9))
+    for number, wrong in enumerate([noise[0], noise[0] * 1.001, noise[0] * 1.002, noise[0] * 1.003, 2 * noise[1]]):
+        forecasts = np.sort(truth_NH[..., None] + wrong, axis=-1).astype(np.float32)
+        report = {"family": "ets", "value": 1.0 + number, "windows": [1.0 + number] * len(study.plan.folds), "seconds": 1.0}
+        study.folder.commit(f"ets-000{number}", {"family": "ets", "params": {}}, forecasts, origins_N3, report)
+    assert [each.id for each in gather(study).candidates] == ["ets-0000", "ets-0004"]

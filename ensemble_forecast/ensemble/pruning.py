@@ -10,8 +10,8 @@ Pruning is what makes equal and shrunken weights safe: on M4 hourly, with candid
 import numpy as np
 
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.ensemble.base import Rows, served
-from ensemble_forecast.ensemble.cells import Cells, sample
+from ensemble_forecast.ensemble.base import Rows, opened, served
+from ensemble_forecast.ensemble.cells import FARTHEST, Cells, sample
 
 TOLERANCE = 1.15  # x the best loss; 1.1 and 1.2 are alike
 LOG_LOSS_TOLERANCE = 0.02  # above the best, in nats: a ratio says nothing near 0.693, where a coin and an oracle of markets lie 0.01 apart
@@ -42,6 +42,22 @@ def survivors(forecasts_NHQM: np.ndarray, truth_NH: np.ndarray, rows: Rows, task
     good = np.argsort(losses_M, kind="stable")
     good = good[losses_M[good] <= bound]
     return willing[good[_originals(cells, good)][:size]]
+
+
+def errors_of(forecast_NHQ: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task) -> np.ndarray:
+    """Sample what `are_copies` compares: errors in scales, or log-odds for kind ``direction``; float64 (K,), NaN where there is none."""
+    every = -(-forecast_NHQ.size // COPY_VALUES)
+    values = opened(forecast_NHQ[::every].astype(float), task.kind, axis=-1)
+    if task.kind == "quantiles":
+        values = (values - truth_NH[::every, :, None]) / rows.scale[::every, None, None]
+    return np.clip(values, -FARTHEST, FARTHEST).ravel()
+
+
+def are_copies(one_K: np.ndarray, other_K: np.ndarray) -> bool:
+    """Whether two candidates are one opinion: their errors differ by next to nothing."""
+    known_K = np.isfinite(one_K) & np.isfinite(other_K)
+    one_K, other_K = one_K[known_K], other_K[known_K]
+    return len(one_K) > 0 and bool(np.square(one_K - other_K).sum() <= SAME * max(np.square(one_K).sum(), np.square(other_K).sum()))
 
 
 def _originals(cells: Cells, best_first: np.ndarray) -> list[int]:

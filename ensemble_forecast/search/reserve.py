@@ -5,7 +5,7 @@ A refit is one fit where a trial was one a window, on a little more data.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ensemble_forecast.registry import folder_of
@@ -29,16 +29,16 @@ class Prospect:
     seconds: float
 
 
-def varied(families: Iterable[str]) -> list[int]:
+def varied(families: Iterable[str], adds: Callable[[int], bool] = lambda position: True) -> list[int]:  # noqa: ARG005
     """Choose the first few of each family and of each folder of learners, by position: the first of every folder, then the second ones, and so on.
 
-    Whoever has to leave some out then leaves out opinions that others share: eight of the best alone were, on monthly panels, all but statistical
-    learners and nets, and 3 % behind the plain average of one of each kind.
+    ``adds`` is asked whether one that would be chosen says anything new. Whoever has to leave some out then leaves out opinions that others share:
+    on a monthly panel the eight best were statistical learners and nets but for two, and 3 % behind the plain average of one of each kind.
     """
     chosen, of_family, of_folder = [], Counter[str](), Counter[str]()
     for position, family in enumerate(families):
         folder = folder_of(family)
-        if of_family[family] < MOST_OF_A_FAMILY and of_folder[folder] < MOST_OF_A_FOLDER:
+        if of_family[family] < MOST_OF_A_FAMILY and of_folder[folder] < MOST_OF_A_FOLDER and adds(position):
             chosen.append((of_folder[folder], position))
             of_family[family] += 1
             of_folder[folder] += 1

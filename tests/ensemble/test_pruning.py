@@ -1,6 +1,6 @@
 import numpy as np
 
-from ensemble_forecast.ensemble.pruning import survivors
+from ensemble_forecast.ensemble.pruning import are_copies, errors_of, survivors
 
 
 def test_candidates_far_worse_than_the_best_are_dropped_and_the_rest_come_best_first(seeded, task):
@@ -22,6 +22,25 @@ def test_a_twin_with_other_widths_is_no_copy(seeded, task):
     middle = forecasts[:, :, 2:3]
     twins = np.concatenate([forecasts, middle + 1.4 * (forecasts - middle)], axis=-1)
     assert len(survivors(twins, truth, rows, task)) == 2
+
+
+def test_two_candidates_are_copies_exactly_where_one_of_them_would_be_dropped(seeded, task):
+    rows = seeded.panel_rows(200, 2)
+    forecasts, truth = seeded.draw(np.random.default_rng(0), rows, 4, np.array([0.5, 0.5]))
+    off = forecasts[:, :, 2:3, :1] - truth[..., None, None]
+    for share in (0.0, 0.05, 0.09, 0.12):
+        pair = np.concatenate([forecasts[..., :1], forecasts[..., :1] + share * off], axis=-1)
+        one_K, other_K = (errors_of(pair[..., member].astype(np.float32), truth, rows, task) for member in range(2))
+        assert are_copies(one_K, other_K) == (len(survivors(pair, truth, rows, task)) == 1), share
+    assert not are_copies(one_K, np.full_like(one_K, np.nan))
+
+
+def test_copies_of_probabilities_are_told_by_their_log_odds(seeded, direction_task):
+    rows, up = seeded.panel_rows(300, 1), np.random.default_rng(0).uniform(0.3, 0.7, (300, 4))
+    truth = (up > 0.5).astype(float)
+    one_K, same_K, other_K = (errors_of(np.stack([1 - p, p], axis=-1), truth, rows, direction_task) for p in (up, up + 0.001, 1 - up))
+    assert are_copies(one_K, same_K)
+    assert not are_copies(one_K, other_K)
 
 
 def test_candidates_that_serve_few_rows_or_none_are_dropped(seeded, task):

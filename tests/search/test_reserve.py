@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from ensemble_forecast.search.reserve import LEAST_MEMBERS, MARGIN, REFIT_COST, Prospect, affordable, likely_members, refit_s
+from ensemble_forecast.search.reserve import LEAST_MEMBERS, MARGIN, REFIT_COST, Prospect, affordable, likely_members, refit_s, varied
 
 FAMILIES = [  # at most five of a folder
     *("theta", "ets", "drift", "naive", "seasonal_naive", "ridge"),
@@ -19,6 +19,17 @@ def test_many_families_of_one_folder_do_not_crowd_out_the_others():
     trees = ["xgboost", "extra_trees", "random_forest", "hist_gradient_boosting"]
     prospects = [Prospect(family, 100 + number, 1.0) for number, family in enumerate(trees * 3)] + [Prospect("ets", 114, 1.0)]
     assert [each.value for each in likely_members(prospects)] == [100, 114, 101, 102, 103, 104]
+
+
+def test_what_says_nothing_new_takes_no_place():
+    asked = []
+
+    def adds(position):
+        asked.append(position)
+        return position != 1
+
+    assert varied(["ets", "ets", "ets", "ridge", "ets", "ets"], adds) == [0, 3, 2, 4]
+    assert asked == [0, 1, 2, 3, 4], "whoever finds no place is not asked"
 
 
 def test_what_the_contest_would_prune_is_no_likely_member():
