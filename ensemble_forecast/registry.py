@@ -14,14 +14,20 @@ NETS = {
     "resnet": "ensemble_forecast.learners.deep.resnet:ResNet",
     "densenet": "ensemble_forecast.learners.deep.densenet:DenseNet",
     "highway": "ensemble_forecast.learners.deep.highway:Highway",
+    "fractal": "ensemble_forecast.learners.deep.fractal:FractalNet",
+    "moe": "ensemble_forecast.learners.deep.moe:Moe",
     "cnn": "ensemble_forecast.learners.deep.cnn:Cnn",
     "tcn": "ensemble_forecast.learners.deep.tcn:Tcn",
     "rnn": "ensemble_forecast.learners.deep.rnn:Rnn",
     "lstm": "ensemble_forecast.learners.deep.lstm:Lstm",
     "gru": "ensemble_forecast.learners.deep.gru:Gru",
     "transformer": "ensemble_forecast.learners.deep.transformer:Transformer",
+    "patch_transformer": "ensemble_forecast.learners.deep.patch_transformer:PatchTransformer",
+    "tsmixer": "ensemble_forecast.learners.deep.tsmixer:TsMixer",
+    "dlinear": "ensemble_forecast.learners.deep.dlinear:DLinear",
     "nhits": "ensemble_forecast.learners.deep.nhits:NHits",
     "nbeats": "ensemble_forecast.learners.deep.nbeats:NBeats",
+    "autoencoder": "ensemble_forecast.learners.deep.autoencoder:Autoencoder",
     "tabm": "ensemble_forecast.learners.deep.tabm:TabM",
 }
 LEARNERS = {
@@ -47,6 +53,7 @@ WRAPPERS = {
     "transformed": "ensemble_forecast.learners.transformed:Transformed",
     "bagged": "ensemble_forecast.learners.bagged:Bagged",
     "boosted": "ensemble_forecast.learners.boosted:Boosted",
+    "encoded": "ensemble_forecast.learners.encoded:Encoded",
 }
 COMBINERS = {  # in the order in which the contest judges them: what is cheap for what it gains comes first
     "mean": "ensemble_forecast.ensemble.averages:Mean",

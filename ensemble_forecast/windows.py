@@ -75,8 +75,7 @@ class Plan:
     @property
     def scored(self) -> Origins:
         """Scored origins of all folds, in the order of ``forecasts.npy``."""
-        parts = [fold.score for fold in self.folds]
-        return Origins(np.concatenate([part.series for part in parts]), np.concatenate([part.step for part in parts]))
+        return Origins.joined([fold.score for fold in self.folds])
 
     @property
     def window_N(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Origins: the (series, step) pairs at which forecasts are made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,13 @@ class Origins:
     def rows(self, panel: Panel) -> np.ndarray:
         """Row of each origin in the panel's arrays, shape (N,)."""
         return panel.offsets[self.series] + self.step
+
+    @classmethod
+    def joined(cls, parts: Sequence["Origins"]) -> "Origins":
+        """Put origins one after the other; a base only where all have one."""
+        bases = [part.base_NH for part in parts if part.base_NH is not None]
+        base_NH = np.concatenate(bases) if bases and len(bases) == len(parts) else None
+        return cls(np.concatenate([part.series for part in parts]), np.concatenate([part.step for part in parts]), base_NH)
 
     @classmethod
     def ends(cls, panel: Panel) -> "Origins":

@@ -37,18 +37,13 @@ class Bagged(Wrapper):
     copies: int = 8
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
-        """Fit every copy; see `Learner.fit`. When time is short there are fewer copies, never fewer than one."""
+        """Fit every copy; see `Learner.fit` and `Learner.fit_many`."""
         if not len(roles.fit):
             raise TooShort("bagging needs at least one origin to fit on")
-        self.members_: list[Learner] = []
         block = max(2 * task.horizon, round(len(roles.fit) ** (1 / 3)))
-        for copy in range(self.copies):
-            if self.members_ and deadline.passed():
-                break
-            drawn = block_bootstrap(len(roles.fit), block, generator(task.seed, "bag", copy))
-            share = deadline.within(deadline.left() / (self.copies - copy))
-            own_task = replace(task, seed=derive(task.seed, "bag", copy))
-            self.members_.append(replace(self.member).fit(panel, Roles(roles.fit.take(drawn), roles.stop), own_task, share))
+        draws = [block_bootstrap(len(roles.fit), block, generator(task.seed, "bag", copy)) for copy in range(self.copies)]
+        tasks = [replace(task, seed=derive(task.seed, "bag", copy)) for copy in range(self.copies)]
+        self.members_ = self.member.fit_many(panel, [roles.fit.take(drawn) for drawn in draws], roles.stop, tasks, deadline)
         self.stopped_ = {"member": recipe_for_refit(self.members_[0])}
         self.truncated_ = len(self.members_) < self.copies or any(getattr(member, "truncated_", False) for member in self.members_)
         return self

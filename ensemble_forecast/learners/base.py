@@ -86,6 +86,19 @@ class Learner(abc.ABC):
             When there is not a single origin to learn from.
         """
 
+    def fit_many(self, panel: Panel, fits: Sequence[Origins], stop: Origins | None, tasks: Sequence[Task], deadline: Deadline) -> list[Self]:
+        """Fit a copy for each of some sets of origins and tasks that differ in their seed only; see `fit`.
+
+        When time is short there are fewer copies, never fewer than one.
+        """
+        fitted: list[Self] = []
+        for place, (origins, task) in enumerate(zip(fits, tasks, strict=True)):
+            if fitted and deadline.passed():
+                break
+            share = deadline.within(deadline.left() / (len(fits) - place))
+            fitted.append(replace(self).fit(panel, Roles(origins, stop), task, share))
+        return fitted
+
     @abc.abstractmethod
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Forecast from each origin, reading nothing later than it.

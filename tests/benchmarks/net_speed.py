@@ -22,7 +22,7 @@ from ensemble_forecast.learners.base import build
 from ensemble_forecast.learners.deep.corrections import Pinball
 from ensemble_forecast.learners.deep.devices import reproducible
 from ensemble_forecast.learners.deep.inputs import View, Windows
-from ensemble_forecast.learners.deep.nets import Anchored, Shapes
+from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
 from ensemble_forecast.learners.deep.training import train
 from ensemble_forecast.windows import Roles
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ensemble_forecast.learners.base import build
-from ensemble_forecast.learners.deep.nets import Shapes
+from ensemble_forecast.learners.deep.blocks import WithLoss
+from ensemble_forecast.learners.deep.shapes import Shapes
 from ensemble_forecast.registry import NETS, find
 
 SHAPES = Shapes(context=12, channels=3, extras=2, horizon=4, outputs=5)
@@ -29,8 +30,10 @@ def inputs(batch):
 
 
 def unreached(module):
-    """Names of parameters that the loss does not depend on."""
-    module(*inputs(16)).square().sum().backward()
+    """Names of parameters that no loss depends on, neither in training nor in use."""
+    for training in (True, False):
+        said = module.train(training)(*inputs(16)).square().sum()
+        (said + sum(part.own_loss for part in module.modules() if isinstance(part, WithLoss))).backward()
     return [name for name, parameter in module.named_parameters() if parameter.grad is None or not parameter.grad.any()]
 
 

@@ -96,6 +96,12 @@ class Growing(torch.nn.Module, abc.ABC):
         """Be told before every step what share of the training is done."""
 
 
+class WithLoss(Growing):
+    """A part that has a loss of its own to be trained on, beside that of the forecast."""
+
+    own_loss: torch.Tensor  # of the last batch
+
+
 class Concatenated(torch.nn.Module):
     """Append what a block gives to its input: (B, width) to (B, width + growth).
 

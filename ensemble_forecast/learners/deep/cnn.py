@@ -7,7 +7,8 @@ import torch
 
 from ensemble_forecast.learners.deep.blocks import activation, sequence_norm
 from ensemble_forecast.learners.deep.names import check_name
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Shapes, head
 
 CONVOLUTIONS = ("standard", "pointwise", "depthwise_separable")
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import torch
 
 from ensemble_forecast.learners.deep.blocks import Concatenated, activation, norm
-from ensemble_forecast.learners.deep.nets import Flat, NetLearner, Shapes, flat_width, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Flat, Shapes, flat_width, head
 
 
 @dataclass(kw_only=True)

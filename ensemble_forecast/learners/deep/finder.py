@@ -28,7 +28,7 @@ def find_rate(net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, se
     mean, least, best = 0.0, math.inf, LOWEST
     for step in range(STEPS):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * float(trial.step(rate))
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * float(trial.step(rate, step / STEPS))
         smooth = loss.shown(mean / (1 - SMOOTHING ** (step + 1)))
         if not smooth < BLOWN_UP * least:
             break

@@ -6,7 +6,7 @@ inputs, after which stand the covariates that are known ahead, at every step of 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -47,6 +47,10 @@ class View:
     known_mean_K: np.ndarray = field(default_factory=lambda: np.empty(0))
     known_std_K: np.ndarray = field(default_factory=lambda: np.empty(0))
     centre: str = "last"
+
+    def sees_as(self, other: "View") -> bool:
+        """Whether windows look the same to another view."""
+        return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
 
 
 CENTRES: dict[str, Callable[[View], int]] = {  # steps at the end of a window whose mean is taken off
@@ -132,8 +136,6 @@ class Windows:
         unit_B = torch.maximum(self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
         base_BH = self._base(index_B)
         past_BLC = self.past[row_BL] * inside_BL[..., None]
-        centred_BLC = past_BLC - past_BLC.mean(dim=1, keepdim=True)
-        z_BLC = centred_BLC / centred_BLC.square().mean(dim=1, keepdim=True).sqrt().clamp(min=PAST_FLOOR)
         target_BL = ((window_BL - centre_B[:, None]) / unit_B[:, None]).float()
         extras = [
             torch.log(unit_B / (unit_B + window_BL.abs().mean(dim=1)))[:, None].float(),
@@ -142,7 +144,7 @@ class Windows:
             compress(past_BLC[:, -1]),
             compress(self._coming(index_B)),
         ]
-        window_BLC = compress(torch.cat([target_BL[..., None], z_BLC], dim=-1))
+        window_BLC = compress(torch.cat([target_BL[..., None], _z_scored(past_BLC)], dim=-1))
         return Batch(window_BLC, torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
 
     def outcome(self, index_B: torch.Tensor) -> torch.Tensor:
@@ -188,6 +190,14 @@ class Windows:
         return self.filled[self.row_N[index_B, None] + back_BH]
 
 
+def _z_scored(past_BLC: torch.Tensor) -> torch.Tensor:
+    """Centre and scale each covariate within each window."""
+    if not past_BLC.shape[-1]:
+        return past_BLC
+    centred_BLC = past_BLC - past_BLC.mean(dim=1, keepdim=True)
+    return centred_BLC / centred_BLC.square().mean(dim=1, keepdim=True).sqrt().clamp(min=PAST_FLOOR)
+
+
 def n_extras(horizon: int, n_past: int, n_known: int) -> int:
     """Count the inputs of an origin beside its window."""
     return FIRST_BASE + horizon + n_past + horizon * n_known
@@ -196,4 +206,4 @@ def n_extras(horizon: int, n_past: int, n_known: int) -> int:
 def compress(x: torch.Tensor) -> torch.Tensor:
     """Keep values within 3 units as they are and compress those beyond logarithmically; smooth to the first order, odd."""
     size = x.abs()
-    return torch.where(size <= LINEAR_WITHIN, x, x.sign() * (LINEAR_WITHIN + torch.log1p((size - LINEAR_WITHIN).clamp(min=0))))
+    return torch.copysign(size.clamp(max=LINEAR_WITHIN) + torch.log1p((size - LINEAR_WITHIN).clamp(min=0)), x)

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from ensemble_forecast.learners.deep.nets import Flat, NetLearner, Shapes, flat_width, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Flat, Shapes, flat_width, head
 
 
 @dataclass(kw_only=True)
@@ -25,6 +26,7 @@ class Mlp(NetLearner):
     """
 
     family: ClassVar[str] = "mlp"
+    together: ClassVar[bool] = True
     SMOKE: ClassVar[dict[str, Any]] = {"steps": 20, "width": 16, "blocks": 1, "context": 12}
 
     width: int = 256

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ensemble_forecast.learners.deep.nets import Shapes
+from ensemble_forecast.learners.deep.shapes import Shapes
 from ensemble_forecast.learners.deep.stacks import Stacks
 
 

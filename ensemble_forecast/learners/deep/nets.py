@@ -1,7 +1,7 @@
 """The base of all nets: everything but the module itself. A net file holds its fields and its module, nothing else."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -22,12 +22,15 @@ from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
 from ensemble_forecast.learners.deep.finder import find_rate
 from ensemble_forecast.learners.deep.initialisation import initialise
-from ensemble_forecast.learners.deep.inputs import CENTRES, View, Windows, n_extras
+from ensemble_forecast.learners.deep.inputs import CENTRES, Batch, View, Windows, n_extras
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
 from ensemble_forecast.learners.deep.names import check_name
 from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
+from ensemble_forecast.learners.deep.together import can_train_together, train_together
 from ensemble_forecast.learners.deep.training import Trained, train
+from ensemble_forecast.learners.deep.transfer import TRANSFERS, start_from
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
@@ -36,64 +39,21 @@ MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more
 WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
 START_S, ORIGIN_S = 0.3, 1e-6  # seconds on a plain core, before the first step: in any case, and for each origin
 STEP_S, MULTIPLY_S = 2.5e-3, 2.5e-11  # of a training step: in any case, and for each multiply-add of each origin in it, there and back
+TOGETHER_BELOW = 5e6  # multiply-adds of a batch: above, copies that are trained in one pass are not quicker
 LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be padding
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """Sizes of a net's inputs and outputs: (B, context, channels) and (B, extras) to (B, horizon, outputs)."""
+class _Given:
+    """Origins to learn from and to stop on, and how their windows are seen."""
 
-    context: int
-    channels: int
-    extras: int
-    horizon: int
-    outputs: int
+    fit: Origins
+    stop: Origins | None
+    view: View
 
-
-class Anchored(torch.nn.Module):
-    """A net plus a learnt table that starts at climatology: a net whose head starts at zero then starts as the base with honest quantiles."""
-
-    def __init__(self, body: torch.nn.Module, anchor_HQ: torch.Tensor) -> None:
-        super().__init__()
-        self.body = body
-        self.anchor_HQ = torch.nn.Parameter(anchor_HQ)
-
-    def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
-        """Add the table to what the net says: BHQ."""
-        return self.body(window_BLC, extras_BE) + self.anchor_HQ
-
-
-def head(width: int, shapes: Shapes) -> torch.nn.Sequential:
-    """Build the last layer of a net: (B, width) to (B, horizon, outputs), zero at first."""
-    linear = torch.nn.Linear(width, shapes.horizon * shapes.outputs)
-    torch.nn.init.zeros_(linear.weight)
-    torch.nn.init.zeros_(linear.bias)
-    return torch.nn.Sequential(linear, torch.nn.Unflatten(1, (shapes.horizon, shapes.outputs)))
-
-
-def flat_width(shapes: Shapes) -> int:
-    """Count the numbers that a net is given of one origin."""
-    return shapes.context * shapes.channels + shapes.extras
-
-
-class Flat(torch.nn.Module):
-    """Layers over the flattened window and the extras, beside a linear map of the same inputs to the outputs.
-
-    Parameters
-    ----------
-    layers
-        From `flat_width` numbers to what `head` gives.
-    """
-
-    def __init__(self, shapes: Shapes, *layers: torch.nn.Module) -> None:
-        super().__init__()
-        self.layers = torch.nn.Sequential(*layers)
-        self.linear = head(flat_width(shapes), shapes)
-
-    def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
-        """Forecast: BHQ."""
-        flat_BF = torch.cat([window_BLC.flatten(1), extras_BE], dim=1)
-        return self.layers(flat_BF) + self.linear(flat_BF)
+    def stop_windows(self, panel: Panel, place: torch.device) -> Windows | None:
+        """Put what the stop role needs on a device; None where there is nothing to judge."""
+        return Windows.of(panel, self.stop, self.view, place) if self.stop is not None and len(self.stop) else None
 
 
 @dataclass(kw_only=True)
@@ -115,6 +75,7 @@ class NetLearner(Recipe):
     uses_past: ClassVar[bool] = True
     uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
+    together: ClassVar[bool] = False  # whether the module can be mapped over stacked weights
 
     context: int | None = None
     centre: str = "last"
@@ -130,39 +91,44 @@ class NetLearner(Recipe):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Train on the fit role, as long as the stop role finds useful or, without one, exactly ``steps`` steps."""
-        check_name("centre", self.centre, CENTRES)
-        fit = _learnable(panel, roles.fit)
-        stop = None if roles.stop is None else _thin(_learnable(panel, roles.stop))
-        if not len(fit):
-            raise TooShort(
-                f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
-                f" give more history or shorten the horizon ({task.horizon})"
-            )
-        view, place = self._view(panel, fit, task), device()
-        seed = derive(task.seed, self.family, "training")
-        places = [part for origins in (fit, stop) if origins is not None for part in (origins.series, origins.step, origins.base_NH)]
-        checkpoint = Checkpoint.of(self, task, panel.y, panel.past, panel.known, *places)
+        place, seed = device(), derive(task.seed, self.family, "training")
+        given = self._given(panel, roles.fit, roles.stop, task)
+        parts = [part for origins in (given.fit, given.stop) if origins is not None for part in (origins.series, origins.step, origins.base_NH)]
+        checkpoint = Checkpoint.of(self, task, panel.y, panel.past, panel.known, *parts)
 
         def trained(recipe: NetLearner) -> tuple[Shapes, float, Trained]:
             with reproducible(seed):
-                windows, thinned = (Windows.of(panel, origins, view, place) for origins in (fit, _thin(fit)))
-                loss = self._learnt_loss(task, thinned)
-                shapes = Shapes(view.context, 1 + len(view.past_mean_C), windows.n_extras, task.horizon, loss.n_outputs)
-                body = self.net(shapes)
-                initialise(body, self.initialisation)
-                net = Anchored(body, loss.climatology(loss.targets(thinned))).to(place)
-                stop_windows = Windows.of(panel, stop, view, place) if stop is not None and len(stop) else None
+                windows = Windows.of(panel, given.fit, given.view, place)
+                shapes, loss, net = self._untrained(panel, given, task, place)
+                stop_windows = given.stop_windows(panel, place)
                 rate = recipe.learning_rate or find_rate(net, loss, windows, recipe, seed)
                 return shapes, rate, train(net, loss, windows, stop_windows, replace(recipe, learning_rate=rate), seed, deadline, checkpoint)
 
         shapes, rate, result = _within_memory(trained, self)
-        self.task_, self.view_, self.shapes_ = asdict(task), asdict(view), asdict(shapes)
-        self.weights_, self.truncated_ = result.weights, result.truncated
-        self.stopped_: dict[str, float] = {"steps": result.steps} | ({} if self.learning_rate else {"learning_rate": rate})
-        self.diagnosis_ = diagnose(result.curve)
-        self._curve = plain_curve(result.curve)
-        self._module: torch.nn.Module | None = None
+        self._learnt(task, given.view, shapes, result)
+        if not self.learning_rate:
+            self.stopped_["learning_rate"] = rate
         return self
+
+    def fit_many(self, panel: Panel, fits: Sequence[Origins], stop: Origins | None, tasks: Sequence[Task], deadline: Deadline) -> list[Self]:
+        """Fit a copy for each, all in one pass where that pays; see `Learner.fit_many`."""
+        if not self.together or self.balanced:
+            return super().fit_many(panel, fits, stop, tasks, deadline)
+        place, seeds = device(), [derive(task.seed, self.family, "training") for task in tasks]
+        givens, untrained = [self._given(panel, fit, stop, task) for fit, task in zip(fits, tasks, strict=True)], []
+        copies = [replace(self) for _ in fits]
+        for own, given, task, seed in zip(copies, givens, tasks, seeds, strict=True):
+            with reproducible(seed):
+                shapes, loss, net = own._untrained(panel, given, task, place)
+            pays = self.batch * self.multiply_adds(shapes)[0] < TOGETHER_BELOW and can_train_together(net, self)
+            if not (pays and given.view.sees_as(givens[0].view)):
+                return super().fit_many(panel, fits, stop, tasks, deadline)
+            untrained.append(net)
+        windows = Windows.of(panel, Origins.joined([given.fit for given in givens]), givens[0].view, place)
+        with reproducible(seeds[0]):
+            counts, stop_windows = [len(given.fit) for given in givens], givens[0].stop_windows(panel, place)
+            results = train_together(untrained, loss, windows, counts, stop_windows, self, seeds, deadline)
+        return [own._learnt(task, givens[0].view, shapes, result) for own, task, result in zip(copies, tasks, results, strict=True)]
 
     def work(self, size: Size, task: Task) -> float:
         """Count steps x multiply-adds; see `Learner.work`."""
@@ -183,16 +149,54 @@ class NetLearner(Recipe):
             forecast_NHQ[served] = self._forecast(windows, task)
         return tidy(forecast_NHQ, task)
 
-    @torch.inference_mode()
     def _forecast(self, windows: Windows, task: Task) -> np.ndarray:
-        """Forecast all windows, in batches of one size: the last one is filled up with copies."""
-        loss, module, blocks = loss_for(task, self.loss, self.log_odds_), self._rebuilt(windows.place), []
+        """Forecast all windows."""
+        loss = loss_for(task, self.loss, self.log_odds_)
+        return self._in_batches(windows, lambda net, batch: loss.forecast(net(batch.window_BLC, batch.extras_BE), batch))
+
+    @torch.inference_mode()
+    def _in_batches(self, windows: Windows, read: Callable[[torch.nn.Module, Batch], torch.Tensor]) -> np.ndarray:
+        """Read something of every window off the trained net, in batches of one size: the last one is filled up with copies."""
+        net, blocks = self._rebuilt(windows.place), []
         with reproducible(0):
             for first in range(0, len(windows), PREDICT_ROWS):
                 index_B = torch.arange(first, first + PREDICT_ROWS, device=windows.place).clamp(max=len(windows) - 1)
-                batch = windows.inputs(index_B)
-                blocks.append(loss.forecast(module(batch.window_BLC, batch.extras_BE), batch))
+                blocks.append(read(net, windows.inputs(index_B)))
         return torch.cat(blocks)[: len(windows)].cpu().numpy()
+
+    def _given(self, panel: Panel, fit: Origins, stop: Origins | None, task: Task) -> "_Given":
+        """Settle what is learnt from, and how it is seen."""
+        check_name("centre", self.centre, CENTRES)
+        check_name("transfer", self.transfer, TRANSFERS)
+        fit = _learnable(panel, fit)
+        if not len(fit):
+            raise TooShort(
+                f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
+                f" give more history or shorten the horizon ({task.horizon})"
+            )
+        return _Given(fit, None if stop is None else _thin(_learnable(panel, stop)), self._view(panel, fit, task))
+
+    def _untrained(self, panel: Panel, given: "_Given", task: Task, place: torch.device) -> tuple[Shapes, Loss, torch.nn.Module]:
+        """Build the loss and the module with its first weights."""
+        thinned, view = Windows.of(panel, _thin(given.fit), given.view, place), given.view
+        loss = self._learnt_loss(task, thinned)
+        shapes = Shapes(view.context, 1 + len(view.past_mean_C), thinned.n_extras, task.horizon, loss.n_outputs)
+        body = self.net(shapes)
+        initialise(body, self.initialisation)
+        net = Anchored(body, loss.climatology(loss.targets(thinned)))
+        if self.start:
+            net.pace = start_from(net, self, panel)
+        return shapes, loss, net.to(place)
+
+    def _learnt(self, task: Task, view: View, shapes: Shapes, result: Trained) -> Self:
+        """Keep what a training gave."""
+        self.task_, self.view_, self.shapes_ = asdict(task), asdict(view), asdict(shapes)
+        self.weights_, self.truncated_ = result.weights, result.truncated
+        self.stopped_: dict[str, float] = {"steps": result.steps}
+        self.diagnosis_ = diagnose(result.curve)
+        self._curve = plain_curve(result.curve)
+        self._module: torch.nn.Module | None = None
+        return self
 
     def _learnt_loss(self, task: Task, windows: Windows) -> Loss:
         """Choose the loss; where classes are to be balanced, learn how often each was met."""

@@ -7,11 +7,13 @@ import torch
 
 from ensemble_forecast.learners.deep.names import named
 from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.shapes import Pace
 
 BETA2 = 0.999  # decay of the second moment
 SPARED = ("bias", "scale_in", "scale_out", "original0")  # with an axis of members or channels, but no matrices: the last is a weight norm's gain
 
 Groups = list[dict[str, Any]]
+Parameters = list[torch.nn.Parameter]
 
 OPTIMISERS: dict[str, Callable[[Groups, Recipe], torch.optim.Optimizer]] = {
     "sgd": lambda groups, recipe: torch.optim.SGD(groups, recipe.learning_rate),
@@ -23,8 +25,8 @@ OPTIMISERS: dict[str, Callable[[Groups, Recipe], torch.optim.Optimizer]] = {
 }
 
 
-def optimiser_for(net: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Build the optimiser of a recipe; decay is decoupled in "adamw" and "radam", part of the gradient in the others.
+def optimiser_for(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
+    """Build the optimiser of a recipe over groups of weights; decay is decoupled in "adamw" and "radam", part of the gradient in the others.
 
     Raises
     ------
@@ -36,18 +38,31 @@ def optimiser_for(net: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer
     Kingma and Ba (2015), arXiv:1412.6980; Loshchilov and Hutter (2019), arXiv:1711.05101; Liu et al. (2020), RAdam, arXiv:1908.03265.
     """
     build = named("optimiser", recipe.optimiser, OPTIMISERS)
-    groups = [{"params": matrices(net), "weight_decay": recipe.weight_decay}, {"params": others(net), "weight_decay": 0.0}]
     return build([group for group in groups if group["params"]], recipe)
 
 
-def matrices(net: torch.nn.Module) -> list[torch.nn.Parameter]:
+def groups_of(net: torch.nn.Module, recipe: Recipe) -> Groups:
+    """Sort the weights of a net by whether they decay, and by their `Pace` where it gives some their own."""
+    pace: dict[str, Pace] = getattr(net, "pace", {})
+    sorted_by: dict[tuple[Pace, bool], Parameters] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            sorted_by.setdefault((pace.get(name, Pace()), _is_matrix(name, parameter)), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": recipe.weight_decay if decays else 0.0, "pace": own} for (own, decays), parameters in sorted_by.items()
+    ]
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float, done: float) -> None:
+    """Set the learning rate of every group, at some share of the steps."""
+    for group in optimiser.param_groups:
+        pace: Pace = group.get("pace", Pace())
+        group["lr"] = pace.share * rate if done >= pace.begins else 0.0
+
+
+def matrices(net: torch.nn.Module) -> Parameters:
     """Parameters that decay and are penalised."""
     return [parameter for name, parameter in net.named_parameters() if _is_matrix(name, parameter)]
-
-
-def others(net: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """Biases, norms, gains."""
-    return [parameter for name, parameter in net.named_parameters() if parameter.requires_grad and not _is_matrix(name, parameter)]
 
 
 def _is_matrix(name: str, parameter: torch.nn.Parameter) -> bool:

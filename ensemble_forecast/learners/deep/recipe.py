@@ -39,6 +39,10 @@ class Recipe(Learner):
         What is done to training windows, by name, see `augmentation`; and how much of it.
     dropout
         Of the module.
+    start, transfer, layer_decay
+        Folder of a saved ensemble whose net of the same family lends its weights, empty: none; what becomes of them ("fine_tune", "frozen" or
+        "unfreeze"), and how much slower each layer trains than the one after it, see `transfer`. The ensemble must be of other series, or of a
+        history that ends before the first window; where shocks are common to all series, of other days as well.
     """
 
     loss: str = "auto"
@@ -59,3 +63,6 @@ class Recipe(Learner):
     augmentation: str = "none"
     strength: float = 0.1
     dropout: float = 0.1
+    start: str = ""
+    transfer: str = "fine_tune"
+    layer_decay: float = 1.0

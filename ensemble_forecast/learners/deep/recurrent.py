@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Shapes, head
 
 WAIT_S = 1.5e-4  # seconds that a step along the sequence adds to a training step on a plain core, in each layer and direction
 

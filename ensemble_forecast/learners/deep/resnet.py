@@ -7,7 +7,8 @@ import torch
 
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.blocks import Growing, Residual, activation, norm
-from ensemble_forecast.learners.deep.nets import Flat, NetLearner, Shapes, flat_width, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Flat, Shapes, flat_width, head
 
 GROWN_AT = 0.5  # of the steps
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from ensemble_forecast.learners.deep.blocks import activation
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Last, Shapes
 
 
 @dataclass(kw_only=True)
@@ -90,9 +91,7 @@ class _Block(torch.nn.Module):
         super().__init__()
         self.pool = torch.nn.MaxPool1d(pool, ceil_mode=True)
         self.perceptron, self.horizon = perceptron, shapes.horizon
-        self.knots = torch.nn.Linear(width, -(-shapes.horizon // pool) * shapes.outputs)
-        torch.nn.init.zeros_(self.knots.weight)
-        torch.nn.init.zeros_(self.knots.bias)
+        self.knots = Last(width, -(-shapes.horizon // pool) * shapes.outputs)
         self.by_output = torch.nn.Unflatten(1, (shapes.outputs, -1))
         self.explained = torch.nn.Linear(width, shapes.context) if explains else None
 

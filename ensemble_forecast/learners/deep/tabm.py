@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 
 from ensemble_forecast.learners.deep.blocks import activation
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, flat_width
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Shapes, flat_width
 
 
 @dataclass(kw_only=True)

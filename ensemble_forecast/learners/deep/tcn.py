@@ -7,7 +7,8 @@ import torch
 
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.blocks import activation
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Shapes, head
 
 
 def levels_to_cover(context: int, kernel: int) -> int:

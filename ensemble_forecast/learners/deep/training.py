@@ -51,6 +51,18 @@ class Progress:
     best_steps: int = 0
     curve: list[Point] = field(default_factory=list)
 
+    def noted(self, trained: float, stopped: float, seconds: float) -> bool:
+        """Note losses in training and on the stop role; whether this length is the best so far: without a stop role the longest is."""
+        self.curve.append((self.step, trained, stopped, seconds))
+        better = math.isnan(stopped) or stopped < self.best_loss
+        if better:
+            self.best_loss, self.best_steps = stopped, self.step
+        return better
+
+    def is_enough(self, steps: int) -> bool:
+        """Whether to train on, up to so many steps, does not pay any more."""
+        return self.step >= max(PATIENCE * self.best_steps, LEAST_SHARE * steps)
+
 
 def train(
     net: torch.nn.Module,
@@ -102,7 +114,7 @@ def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkp
         truncated = now.step < steps and deadline.passed()
         if now.step in points or truncated:
             deadline.told(training.look(stop), now.curve)
-            if now.step >= max(PATIENCE * now.best_steps, LEAST_SHARE * steps):
+            if now.is_enough(steps):
                 break
         if checkpoint is not None and checkpoint.due():
             checkpoint.write(training.state())
@@ -131,9 +143,10 @@ class _Training:
 
     def update(self) -> None:
         """Make one step."""
+        done = self.progress.step / self.recipe.steps
         for module in self._growing:
-            module.grow(self.progress.step / self.recipe.steps)
-        self._summed += self.updates.step(self.recipe.learning_rate * self.schedule.factor(self.progress.step))
+            module.grow(done)
+        self._summed += self.updates.step(self.recipe.learning_rate * self.schedule.factor(self.progress.step), done)
         update_average(self.average, self.net, self.progress.step, self.recipe.ema)
         self.progress.step += 1
 
@@ -145,19 +158,14 @@ class _Training:
         loss on the stop role as a share of climatology's; NaN without one.
         """
         now = self.progress
-        trained = float(self._summed) / (now.step - now.looked)
+        mean_loss = float(self._summed) / (now.step - now.looked)
         self._summed.zero_()
         now.looked = now.step
-        if not trained <= EXPLODED:
-            raise Diverged(
-                f"the mean training loss must stay below {EXPLODED:g}; it was {trained:g} after {now.step} steps at "
-                f"learning_rate={self.recipe.learning_rate:g}: lower the learning rate"
-            )
-        trained, stopped = self.loss.shown(trained), math.nan if stop is None else self.loss.shown(evaluate(self.average, self.loss, stop))
-        now.curve.append((now.step, trained, stopped, time.monotonic() - self._begun))
+        check_stable(mean_loss, now.step, self.recipe)
+        trained, stopped = self.loss.shown(mean_loss), math.nan if stop is None else self.loss.shown(evaluate(self.average, self.loss, stop))
         self.schedule.judge(trained if stop is None else stopped)
-        if stop is None or stopped < now.best_loss:  # without a stop role the longest is the best
-            now.best_loss, now.best_steps, self.best = stopped, now.step, arrays(self.average)
+        if now.noted(trained, stopped, time.monotonic() - self._begun):
+            self.best = arrays(self.average)
         return stopped / now.curve[0][2] if now.curve[0][2] else math.nan
 
     def state(self) -> dict[str, Any]:
@@ -192,6 +200,21 @@ class _Training:
         self._begun = time.monotonic() - state["seconds"]
 
 
+def check_stable(mean_loss: float, steps: int, recipe: Recipe) -> None:
+    """Refuse to train on what has blown up.
+
+    Raises
+    ------
+    Diverged
+        When the loss is not finite, or a thousand times what climatology would cost.
+    """
+    if not mean_loss <= EXPLODED:
+        raise Diverged(
+            f"the mean training loss must stay below {EXPLODED:g}; it was {mean_loss:g} after {steps} steps at "
+            f"learning_rate={recipe.learning_rate:g}: lower the learning rate"
+        )
+
+
 def evaluation_points(steps: int) -> set[int]:
     """Lengths at which snapshots are compared: about a factor of the square root of 2 apart, for length matters on a log scale."""
     count = round(-2 * math.log2(FIRST_POINT))
@@ -200,4 +223,9 @@ def evaluation_points(steps: int) -> set[int]:
 
 def arrays(net: torch.nn.Module) -> dict[str, np.ndarray]:
     """Copy the state of a module as plain float32 arrays."""
-    return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in net.state_dict().items()}
+    return plain(net.state_dict())
+
+
+def plain(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Copy tensors as plain float32 arrays."""
+    return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in state.items()}

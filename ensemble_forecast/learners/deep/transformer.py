@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.deep.attention import check_heads, encoder, perceptron
+from ensemble_forecast.learners.deep.experts import Experts
 from ensemble_forecast.learners.deep.inputs import FIRST_BASE
 from ensemble_forecast.learners.deep.names import check_name
-from ensemble_forecast.learners.deep.nets import NetLearner, Shapes, head
+from ensemble_forecast.learners.deep.nets import NetLearner
+from ensemble_forecast.learners.deep.shapes import Last, Shapes, head
 
 POSITIONS = ("sinusoidal", "learned")
 
@@ -35,6 +37,8 @@ class Transformer(NetLearner):
         Steps in a token; 1: every step is one.
     width, heads, layers, factor
         Of a token, of the attention, of the stack, and of the feed-forward part as a multiple of the width.
+    experts, top
+        Feed-forward parts in a layer of the encoder, and how many of them a token is sent to; 0: one, for all tokens. See `Experts`.
     decoder
         Whether the horizon is decoded: every step ahead is a token that attends to the window and to the steps before it. Without, all tokens
         of the encoder are read out at once.
@@ -56,41 +60,41 @@ class Transformer(NetLearner):
     heads: int = 4
     layers: int = 2
     factor: int = 2
+    experts: int = 0
+    top: int = 2
     decoder: bool = False
     positions: str = "learned"
 
     def __post_init__(self) -> None:
         check_name("positions", self.positions, POSITIONS)
-        if self.width % self.heads:
-            raise BadInput(f"width must be a multiple of heads; got {self.width} and {self.heads}")
+        check_heads(self.width, self.heads)
 
     def net(self, shapes: Shapes) -> torch.nn.Module:
         """Build the encoder, and the decoder where one is wanted."""
-        setting = (self.width, self.heads, self.factor * self.width, self.dropout)
-        encoder = torch.nn.TransformerEncoder(
-            torch.nn.TransformerEncoderLayer(*setting, batch_first=True, norm_first=True),
-            self.layers,
-            torch.nn.LayerNorm(self.width),
-            enable_nested_tensor=False,
-        )
+        encoded = encoder(self.layers, self.width, self.heads, self.dropout, self._each)
         embedded = Embedded(shapes, min(self.patch, shapes.context), self.width, self.positions)
         if not self.decoder:
-            return _Encoded(shapes, embedded, encoder)
-        decoder = torch.nn.TransformerDecoder(
-            torch.nn.TransformerDecoderLayer(*setting, batch_first=True, norm_first=True), self.layers, torch.nn.LayerNorm(self.width)
-        )
-        return Decoded(shapes, embedded, encoder, decoder, self.positions)
+            return _Encoded(shapes, embedded, encoded)
+        layer = torch.nn.TransformerDecoderLayer(self.width, self.heads, self.factor * self.width, self.dropout, batch_first=True, norm_first=True)
+        decoder = torch.nn.TransformerDecoder(layer, self.layers, torch.nn.LayerNorm(self.width))
+        return Decoded(shapes, embedded, encoded, decoder, self.positions)
 
     def multiply_adds(self, shapes: Shapes) -> tuple[float, float]:
         """Count projections, attention and feed-forward parts of all tokens; see `NetLearner.multiply_adds`."""
         patch = min(self.patch, shapes.context)
         tokens, steps = 1 + shapes.context // patch, shapes.horizon
-        per_token = (4 + 2 * self.factor) * self.width**2
-        total = tokens * patch * shapes.channels * self.width + self.layers * tokens * (per_token + 2 * tokens * self.width)
+        mixing, each = 4 * self.width**2, 2 * self.factor * self.width**2
+        encoded = mixing + max(self.experts, 1) * each + 2 * tokens * self.width
+        total = tokens * patch * shapes.channels * self.width + self.layers * tokens * encoded
         if not self.decoder:
             return total + tokens * self.width * steps * shapes.outputs, 0.0
-        total += self.layers * (steps * (per_token + 4 * self.width**2 + 2 * (steps + tokens) * self.width))
+        total += self.layers * (steps * (2 * mixing + each + 2 * (steps + tokens) * self.width))
         return total + steps * self.width * shapes.outputs, 0.0
+
+    def _each(self) -> torch.nn.Module:
+        """Build what a layer of the encoder does with each token."""
+        hidden = self.factor * self.width
+        return Experts(self.width, hidden, self.experts, self.top) if self.experts else perceptron(self.width, hidden, self.dropout)
 
 
 class Embedded(torch.nn.Module):
@@ -134,9 +138,7 @@ class Decoded(torch.nn.Module):
         self.lift = torch.nn.Linear(1, embedded.width)
         self.positions = position_code(shapes.horizon, embedded.width, positions)
         self.register_buffer("mask_HH", torch.nn.Transformer.generate_square_subsequent_mask(shapes.horizon), persistent=False)
-        self.out = torch.nn.Linear(embedded.width, shapes.outputs)
-        torch.nn.init.zeros_(self.out.weight)
-        torch.nn.init.zeros_(self.out.bias)
+        self.out = Last(embedded.width, shapes.outputs)
 
     def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
         """Forecast: BHQ."""

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 
 from ensemble_forecast.learners.deep.augmentation import MIXUP, augmented, mixed
+from ensemble_forecast.learners.deep.blocks import WithLoss
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
-from ensemble_forecast.learners.deep.optimisers import matrices, optimiser_for
+from ensemble_forecast.learners.deep.optimisers import groups_of, matrices, optimiser_for, set_rate
 from ensemble_forecast.learners.deep.recipe import Recipe
 
 EVALUATED_ROWS = 512  # at a time
@@ -43,12 +44,13 @@ class Updates:
 
     def __init__(self, net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, batches: Batches) -> None:
         self.net, self.loss, self.fit, self.recipe, self.batches = net, loss, fit, recipe, batches
-        self.optimiser, self.matrices = optimiser_for(net, recipe), matrices(net)
+        self.matrices = matrices(net)
+        self.optimiser = optimiser_for(groups_of(net, recipe), recipe)
+        self._with_loss = [module for module in net.modules() if isinstance(module, WithLoss)]
 
-    def step(self, rate: float) -> torch.Tensor:
-        """Make one step at a learning rate; returns the loss, on the device."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    def step(self, rate: float, done: float) -> torch.Tensor:
+        """Make one step at a learning rate and at some share of the steps; returns the loss, on the device."""
+        set_rate(self.optimiser, rate, done)
         self.optimiser.zero_grad()
         summed = torch.zeros((), device=self.fit.place)
         for _ in range(self.recipe.accumulate):
@@ -61,23 +63,29 @@ class Updates:
         return summed
 
     def _of_batch(self, index_B: torch.Tensor) -> torch.Tensor:
-        """Loss of a batch, its windows changed as the recipe says, with the penalty on the weights."""
+        """Loss of a batch, its windows changed as the recipe says, with what parts of the net and the penalty on the weights add."""
         recipe, loss = self.recipe, self.loss
         batch = augmented(recipe.augmentation, self.fit.inputs(index_B), recipe.strength)
         target_BH = loss.target(self.fit, batch, index_B)
         if recipe.augmentation == MIXUP:
             batch, target_BH = mixed(batch, target_BH, recipe.strength)
         value = loss.compare(self.net(batch.window_BLC, batch.extras_BE).float(), target_BH, batch.weight_B)
+        for part in self._with_loss:
+            value = value + part.own_loss
         if recipe.l1:
             value = value + recipe.l1 * sum(weight.abs().sum() for weight in self.matrices) / sum(weight.numel() for weight in self.matrices)
         return value
 
 
+def averaged_share(step: int, decay: float) -> float:
+    """Share of a step's weights in the averaged ones."""
+    return 1 - min(decay, (1 + step) / (10 + step))
+
+
 @torch.no_grad()
 def update_average(average: torch.nn.Module, net: torch.nn.Module, step: int, decay: float) -> None:
     """Move the averaged weights towards the trained ones, with a decay that grows to its value so that early weights are soon forgotten."""
-    share = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), share)
+    torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), averaged_share(step, decay))
     for kept, current in zip(average.buffers(), net.buffers(), strict=True):
         kept.copy_(current)
 

@@ -99,9 +99,8 @@ def _all_origins(roles: Roles) -> Origins:
     """Join both roles, sorted by series and step: errors are measured, nothing is fitted to them."""
     if roles.stop is None:
         return roles.fit
-    series, step = np.concatenate([roles.fit.series, roles.stop.series]), np.concatenate([roles.fit.step, roles.stop.step])
-    order = np.lexsort((step, series))
-    return Origins(series[order], step[order])
+    both = Origins.joined([roles.fit, roles.stop])
+    return both.take(np.lexsort((both.step, both.series)))
 
 
 def _newer_half(origins: Origins) -> Origins:

@@ -155,8 +155,7 @@ def rehearsal(fit: Origins, stop: Origins, task: Task) -> tuple[Origins, Origins
     n_series = len(np.unique(fit.series))
     if np.isin(stop.series, fit.series).any() or len(fit) >= FEW_HORIZONS * task.horizon * n_series:
         return None
-    bases = None if fit.base_NH is None or stop.base_NH is None else np.concatenate([fit.base_NH, stop.base_NH])
-    both = Origins(np.concatenate([fit.series, stop.series]), np.concatenate([fit.step, stop.step]), bases)
+    both = Origins.joined([fit, stop])
     last_S = np.full(both.series.max() + 1, -1)
     np.maximum.at(last_S, both.series, both.step)
     earlier = fit.take(fit.step < last_S[fit.series] - 2 * task.horizon + 2)

@@ -11,8 +11,8 @@ from ensemble_forecast.learners.deep.augmentation import AUGMENTATIONS, augmente
 from ensemble_forecast.learners.deep.initialisation import INITIALISATIONS, initialise
 from ensemble_forecast.learners.deep.inputs import FIRST_BASE, View, Windows
 from ensemble_forecast.learners.deep.mlp import Mlp
-from ensemble_forecast.learners.deep.nets import Shapes
-from ensemble_forecast.learners.deep.optimisers import OPTIMISERS, matrices, optimiser_for, others
+from ensemble_forecast.learners.deep.optimisers import OPTIMISERS, groups_of, matrices, optimiser_for
+from ensemble_forecast.learners.deep.shapes import Shapes
 from ensemble_forecast.learners.deep.tabm import TabM
 from ensemble_forecast.learners.deep.tcn import Tcn
 from ensemble_forecast.learners.deep.transformer import Transformer
@@ -36,7 +36,8 @@ def batch():
 def test_every_optimiser_finds_the_bottom_of_a_bowl(name):
     net = torch.nn.Linear(3, 1)
     rate = {"sgd": 0.3, "momentum": 0.03, "rmsprop": 0.003}.get(name, 0.05)
-    optimiser = optimiser_for(net, Mlp(optimiser=name, learning_rate=rate, weight_decay=0.0))
+    setting = Mlp(optimiser=name, learning_rate=rate, weight_decay=0.0)
+    optimiser = optimiser_for(groups_of(net, setting), setting)
     for _ in range(300):
         optimiser.zero_grad()
         loss = (net.weight - 2.0).square().sum() + (net.bias + 1.0).square().sum()
@@ -48,7 +49,7 @@ def test_every_optimiser_finds_the_bottom_of_a_bowl(name):
 def test_unknown_choices_are_refused(batch):
     net = torch.nn.Linear(2, 2)
     with pytest.raises(BadInput, match="optimiser must be one of"):
-        optimiser_for(net, Mlp(optimiser="magic"))
+        optimiser_for(groups_of(net, Mlp()), Mlp(optimiser="magic"))
     with pytest.raises(BadInput, match="initialisation must be one of"):
         initialise(net, "ones")
     with pytest.raises(BadInput, match="augmentation must be one of"):
@@ -139,4 +140,6 @@ def test_scales_and_biases_of_members_and_gains_of_weight_norms_do_not_decay():
         decaying = {id(parameter) for parameter in matrices(module)}
         names = {name.rsplit(".", 1)[-1] for name, parameter in module.named_parameters() if id(parameter) in decaying}
         assert names <= {"weight", "original1"}
-        assert len(decaying) + len(others(module)) == len(list(module.parameters()))
+        groups = groups_of(module, net)
+        assert sum(len(group["params"]) for group in groups) == len(list(module.parameters()))
+        assert {group["weight_decay"] for group in groups} == {0.0, net.weight_decay}

@@ -9,17 +9,20 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.blocks import ACTIVATIONS, NORMS, SEQUENCE_NORMS, Concatenated, Gated, Residual, activation, norm, sequence_norm
 from ensemble_forecast.learners.deep.cnn import CONVOLUTIONS, Cnn, convolution
 from ensemble_forecast.learners.deep.densenet import DenseNet
+from ensemble_forecast.learners.deep.dlinear import DLinear
 from ensemble_forecast.learners.deep.gru import Gru
 from ensemble_forecast.learners.deep.highway import Highway
 from ensemble_forecast.learners.deep.lstm import Lstm
 from ensemble_forecast.learners.deep.nbeats import NBeats
-from ensemble_forecast.learners.deep.nets import Shapes
 from ensemble_forecast.learners.deep.nhits import NHits
+from ensemble_forecast.learners.deep.patch_transformer import PatchTransformer
 from ensemble_forecast.learners.deep.resnet import ResNet
 from ensemble_forecast.learners.deep.rnn import Rnn
+from ensemble_forecast.learners.deep.shapes import Shapes
 from ensemble_forecast.learners.deep.tabm import SharedLinear, TabM
 from ensemble_forecast.learners.deep.tcn import Tcn, levels_to_cover
 from ensemble_forecast.learners.deep.transformer import Transformer, sinusoids
+from ensemble_forecast.learners.deep.tsmixer import TsMixer
 
 SHAPES = Shapes(context=24, channels=2, extras=8, horizon=6, outputs=3)
 RECURRENT = (Rnn, Gru, Lstm)
@@ -223,6 +226,52 @@ def test_sinusoids_are_the_textbook_ones():
             torch.testing.assert_close(code[position, 2 * pair : 2 * pair + 2], torch.stack([angle.sin(), angle.cos()]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("context", "patch", "stride", "count"), [(24, 8, 4, 5), (25, 8, 4, 6), (24, 8, 8, 3), (6, 8, 4, 1)])
+def test_patches_overlap_end_at_the_newest_step_and_leave_none_out(context, patch, stride, count):
+    module = PatchTransformer(patch=patch, stride=stride, width=8, heads=2, layers=1).net(replace(SHAPES, context=context))
+    window = torch.arange(1.0, context + 1)[None, None]
+    patches = module.pad(window).unfold(2, module.patch, module.stride)[0, 0]
+    assert patches.shape == (count, min(patch, context))
+    assert patches[-1, -1] == context
+    assert set(patches.flatten().tolist()) == set(range(1, context + 1))
+
+
+def test_a_patch_transformer_encodes_every_channel_with_the_same_weights():
+    module = awake(PatchTransformer(patch=8, stride=4, width=8, heads=2, layers=1))
+    assert module.encoder[0].attention.embed_dim == 8
+    window, _ = inputs(1)
+    tokens = [module.lift(module.pad(window[..., c][:, None]).unfold(2, 8, 4).flatten(0, 1)) + module.positions for c in range(2)]
+    apart = torch.cat([module.encoder(one).flatten(1) for one in tokens], dim=1)
+    extras = torch.zeros(1, SHAPES.extras)
+    torch.testing.assert_close(module(window, extras), module.head(torch.cat([apart, extras], dim=1)))
+
+
+def test_a_mixer_mixes_steps_for_each_channel_and_channels_for_each_step():
+    steps, channels = awake(TsMixer(width=4, blocks=1)).blocks[0]
+    x = torch.randn(1, SHAPES.context, 4)
+    moved = x.clone()
+    moved[:, 3, 2] += 1.0
+    by_steps, by_channels = (steps(moved) - steps(x)).abs() > 1e-6, (channels(moved) - channels(x)).abs() > 1e-6
+    assert by_steps.nonzero()[:, 2].unique().tolist() == [2]
+    assert by_steps.any(dim=2).sum() > 1
+    assert by_channels.nonzero()[:, 1].unique().tolist() == [3]
+    assert by_channels.any(dim=1).sum() > 1
+
+
+@pytest.mark.parametrize("kernel", [1, 4, 5])
+def test_a_decomposition_adds_up_and_its_trend_is_smooth(kernel):
+    module = awake(DLinear(kernel=kernel))
+    window, extras = inputs(1)
+    trend = module.trend(window)
+    assert trend.shape == window.shape
+    assert kernel == 1 or trend.diff(dim=1).std() < window.diff(dim=1).std() / 2
+    straight = torch.linspace(0, 1, SHAPES.context)[None, :, None].expand(1, -1, 2)
+    inner = slice(kernel, SHAPES.context - kernel)
+    torch.testing.assert_close(module.trend(straight)[:, inner].diff(dim=1), straight[:, inner].diff(dim=1))
+    both = module.of_trend(trend.flatten(1)) + module.of_rest(torch.cat([(window - trend).flatten(1), extras], dim=1))
+    torch.testing.assert_close(module(window, extras), both)
+
+
 def test_nhits_stacks_go_from_coarse_to_fine_and_nbeats_never_pools():
     assert NHits(stacks=3, pooling=4).pools(SHAPES) == [4, 2, 1]
     assert NBeats(stacks=3).pools(SHAPES) == [1, 1, 1]
@@ -286,7 +335,7 @@ def test_an_unknown_convolution_is_refused():
         convolution("spiral", 1, 1, 1)
 
 
-@pytest.mark.parametrize("wrong", [lambda: Tcn(kernel=1), lambda: ResNet(drop_path=1.0)])
+@pytest.mark.parametrize("wrong", [lambda: Tcn(kernel=1), lambda: ResNet(drop_path=1.0), lambda: PatchTransformer(patch=4, stride=5)])
 def test_what_would_never_end_or_divide_by_zero_is_refused(wrong):
     with pytest.raises(BadInput):
         wrong()

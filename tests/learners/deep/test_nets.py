@@ -16,8 +16,8 @@ from ensemble_forecast.learners.base import recipe_for_refit
 from ensemble_forecast.learners.deep import nets
 from ensemble_forecast.learners.deep.lstm import Lstm
 from ensemble_forecast.learners.deep.mlp import Mlp
-from ensemble_forecast.learners.deep.nets import Shapes
 from ensemble_forecast.learners.deep.resnet import ResNet
+from ensemble_forecast.learners.deep.shapes import Shapes
 from ensemble_forecast.metrics import coverage, log_loss, mase, sql
 from ensemble_forecast.windows import Roles
 

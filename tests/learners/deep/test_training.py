@@ -16,9 +16,9 @@ from ensemble_forecast.learners.deep import devices, training, updates
 from ensemble_forecast.learners.deep.corrections import Pinball
 from ensemble_forecast.learners.deep.inputs import View, Windows
 from ensemble_forecast.learners.deep.mlp import Mlp
-from ensemble_forecast.learners.deep.nets import Anchored, Shapes
-from ensemble_forecast.learners.deep.optimisers import optimiser_for
+from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for
 from ensemble_forecast.learners.deep.schedules import Schedule
+from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
 
 CPU = torch.device("cpu")
 TASK = Task(horizon=3, season_length=4, quantiles=(0.1, 0.5, 0.9))
@@ -136,7 +136,8 @@ def test_an_exploding_learning_rate_raises_a_clear_error(rate):
 def test_only_matrices_decay(name):
     net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.LayerNorm(3))
     before = copy.deepcopy(net)
-    optimiser = optimiser_for(net, recipe(optimiser=name, weight_decay=0.5))
+    setting = recipe(optimiser=name, weight_decay=0.5)
+    optimiser = optimiser_for(groups_of(net, setting), setting)
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()

@@ -1,0 +1,89 @@
+"""Whether transfer pays: a net pretrained on some series and fine-tuned on others with a tenth of the steps, beside one from scratch with all.
+
+python tests/benchmarks/transfer.py FOLDER_OF_DATA
+
+Wanted: it pays from 300 of the m4_hourly series to the others; from m4_weekly to btc_daily nothing is wanted, and what came out is said.
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ensemble_forecast import persist
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.files import read_table
+from ensemble_forecast.data.frames import to_panel
+from ensemble_forecast.data.origins import Origins, truth
+from ensemble_forecast.data.panel import Panel
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.features.contexts import scale_at
+from ensemble_forecast.learners.deep.mlp import Mlp
+from ensemble_forecast.metrics import sql
+from ensemble_forecast.windows import roles_until
+
+STEPS, TENTH = 2000, 200
+NEVER = Deadline.never()
+
+
+def panel_of(path: Path, ids: slice) -> Panel:
+    """Read some series of a file, the target alone."""
+    frame = read_table(path)
+    if "unique_id" not in frame:
+        frame = frame.assign(unique_id="one")
+    frame = frame.rename(columns={"close": "y", "Close": "y"})[["unique_id", "ds", "y"]]
+    kept = frame["unique_id"].unique()[ids]
+    return to_panel(frame[frame["unique_id"].isin(kept)].reset_index(drop=True), Columns(gaps="fill"))
+
+
+def fitted(learner: Mlp, panel: Panel, task: Task) -> Mlp:
+    """Fit on all but the last horizon of each series, without a stop role: all steps are made."""
+    cutoff_S = panel.ends_S - task.horizon
+    train = panel.cut(cutoff_S, ahead=task.horizon)
+    return learner.fit(train, roles_until(train, task, cutoff_S, with_stop=False), task, NEVER)
+
+
+def loss(learner: Mlp, panel: Panel, task: Task) -> float:
+    """Scaled quantile loss on the last horizon of each series."""
+    origins = Origins(np.arange(panel.n_series), panel.ends_S - task.horizon)
+    forecast_NHQ = learner.predict(panel, origins, NEVER)
+    scale_N = scale_at(panel, origins, task.season_length)
+    return sql(truth(panel, origins, task.horizon), forecast_NHQ, scale_N, task.quantiles)
+
+
+def compare(source: Panel, target: Panel, task: Task, what: str) -> float:
+    """Print the loss of the fine-tuned net over that of one from scratch."""
+    recipe = Mlp(steps=STEPS, context=4 * task.season_length)
+    with tempfile.TemporaryDirectory() as home:
+        start = Path(home) / "pretrained"
+        persist.save(start, {"member.mlp": fitted(recipe, source, task), "ids": source.ids, "until": ("1970-01-01",) * source.n_series}, {})
+        tuned = loss(fitted(replace(recipe, steps=TENTH, start=str(start)), target, task), target, task)
+    scratch, short = (loss(fitted(replace(recipe, steps=steps), target, task), target, task) for steps in (STEPS, TENTH))
+    verdict = "it pays" if tuned <= scratch else "it does not pay"
+    print(
+        f"{what}: fine-tuned in {TENTH} steps {tuned:.4f}, from scratch in {STEPS} {scratch:.4f}, in {TENTH} {short:.4f}:"
+        f" {tuned / scratch:.3f}, {verdict}",
+        flush=True,
+    )
+    return tuned / scratch
+
+
+def main(folder: Path) -> int:
+    """Compare both; return 1 where the first does not pay."""
+    hourly = folder / "m4_hourly.parquet"
+    ratio = compare(
+        panel_of(hourly, slice(300)), panel_of(hourly, slice(300, None)), Task(horizon=48, season_length=24), "m4_hourly, the other series"
+    )
+    weekly, btc = panel_of(folder / "m4_weekly.parquet", slice(None)), panel_of(folder / "btc_daily.parquet", slice(None))
+    compare(weekly, btc, Task(horizon=13, season_length=13), "btc_daily from m4_weekly")
+    return int(ratio > 1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    sys.exit(main(parser.parse_args().folder))
