@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.names import named
 
 ACTIVATIONS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -61,6 +62,18 @@ def sequence_norm(name: str, channels: int) -> torch.nn.Module:
         When there is none of that name.
     """
     return named("norm", name, SEQUENCE_NORMS)(channels)
+
+
+def check_drop_path(chance: float) -> None:
+    """Refuse a chance that leaves no path.
+
+    Raises
+    ------
+    BadInput
+        When it lies outside [0, 1).
+    """
+    if not 0 <= chance < 1:
+        raise BadInput(f"drop_path must lie in [0, 1); got {chance}")
 
 
 class Residual(torch.nn.Module):

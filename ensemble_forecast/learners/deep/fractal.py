@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ensemble_forecast.errors import BadInput
-from ensemble_forecast.learners.deep.blocks import activation, norm
+from ensemble_forecast.learners.deep.blocks import activation, check_drop_path, norm
 from ensemble_forecast.learners.deep.nets import NetLearner
 from ensemble_forecast.learners.deep.shapes import Flat, Shapes, flat_width, head
 
@@ -48,8 +47,7 @@ class FractalNet(NetLearner):
     norm: str = "layer"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.drop_path < 1:
-            raise BadInput(f"drop_path must lie in [0, 1); got {self.drop_path}")
+        check_drop_path(self.drop_path)
 
     def net(self, shapes: Shapes) -> torch.nn.Module:
         """Build the network."""

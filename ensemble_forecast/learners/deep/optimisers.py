@@ -38,7 +38,7 @@ def optimiser_for(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     Kingma and Ba (2015), arXiv:1412.6980; Loshchilov and Hutter (2019), arXiv:1711.05101; Liu et al. (2020), RAdam, arXiv:1908.03265.
     """
     build = named("optimiser", recipe.optimiser, OPTIMISERS)
-    return build([group for group in groups if group["params"]], recipe)
+    return build(groups, recipe)
 
 
 def groups_of(net: torch.nn.Module, recipe: Recipe) -> Groups:
@@ -56,7 +56,7 @@ def groups_of(net: torch.nn.Module, recipe: Recipe) -> Groups:
 def set_rate(optimiser: torch.optim.Optimizer, rate: float, done: float) -> None:
     """Set the learning rate of every group, at some share of the steps."""
     for group in optimiser.param_groups:
-        pace: Pace = group.get("pace", Pace())
+        pace: Pace = group["pace"]
         group["lr"] = pace.share * rate if done >= pace.begins else 0.0
 
 

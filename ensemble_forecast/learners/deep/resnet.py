@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.learners.deep.blocks import Growing, Residual, activation, norm
+from ensemble_forecast.learners.deep.blocks import Growing, Residual, activation, check_drop_path, norm
 from ensemble_forecast.learners.deep.nets import NetLearner
 from ensemble_forecast.learners.deep.shapes import Flat, Shapes, flat_width, head
 
@@ -55,8 +55,7 @@ class ResNet(NetLearner):
     deep_supervision: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.drop_path < 1:
-            raise BadInput(f"drop_path must lie in [0, 1); got {self.drop_path}")
+        check_drop_path(self.drop_path)
         if self.grow_from is not None and not 1 <= self.grow_from <= self.blocks:
             raise BadInput(f"grow_from must lie between 1 and blocks ({self.blocks}); got {self.grow_from}")
 
