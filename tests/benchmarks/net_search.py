@@ -1,6 +1,6 @@
-"""Is the search over nets worth having: the search as it is against random draws from the same space, at equal time, on a window held back.
+"""Is the search over nets worth having: the search as it is against random draws from the same space, at equal time, on windows held back.
 
-python tests/benchmarks/net_search.py DATA.parquet --horizon 48 --season 24 [--bare]
+python tests/benchmarks/net_search.py DATA.parquet --horizon 48 --season 24 [--windows 1] [--bare]
 
 The search begins with the portfolio, random draws with one short training of the learner's defaults; with --bare so does the search, which leaves
 the sampler alone to make the difference. Wanted: a smaller median loss in three of four families.
@@ -13,10 +13,9 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from scoring import held_back, scaled_quantile_loss
+from scoring import held_back, read, scaled_quantile_loss
 
 import ensemble_forecast as ef
-from ensemble_forecast.data.files import read_table
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.pipeline import check
 from ensemble_forecast.search.spaces import load_space
@@ -28,9 +27,12 @@ SAMPLERS = ("tpe", "random")
 WANTED = 0.75  # of the families
 STACKING_S = 120.0
 
+Window = tuple[pd.DataFrame, pd.DataFrame]  # the history before it, and the truth
 
-def searched(history: pd.DataFrame, truth: pd.DataFrame, family: str, sampler: str, seed: int, given: argparse.Namespace) -> tuple[float, int]:
-    """Search one family, refit the best candidate, and score it on the window held back; also the number of trials."""
+
+def searched(windows: list[Window], family: str, sampler: str, seed: int, given: argparse.Namespace) -> tuple[float, int]:
+    """Search one family before the windows held back, refit the best candidate, and score it on them; also the number of trials."""
+    history = windows[0][0]
     with tempfile.TemporaryDirectory() as home:
         space = Path(home) / "one.toml"
         table = load_space(given.space).source[family]
@@ -48,8 +50,9 @@ def searched(history: pd.DataFrame, truth: pd.DataFrame, family: str, sampler: s
         run_search(study)
         with working(study, None, "auto") as pool:
             stack(study, pool, Deadline.after(STACKING_S), combiner="best_single", arms=False)
-        forecast = ef.load(study.folder.path / "ensemble").predict(history)
-        return scaled_quantile_loss(forecast, truth, history, given.season), len(study.folder.ledger())
+        model = ef.load(study.folder.path / "ensemble")
+        losses = [scaled_quantile_loss(model.predict(known), truth, history, given.season) for known, truth in windows]
+        return statistics.mean(losses), len(study.folder.ledger())
 
 
 def _toml(value: object) -> str:
@@ -63,12 +66,12 @@ def _toml(value: object) -> str:
 
 def main(given: argparse.Namespace) -> int:
     """Print a line a family; return 1 where too few of them are worth searching."""
-    history, truth = held_back(read_table(given.data), given.horizon)
+    windows = held_back(read(given.data), given.horizon, given.windows)
     won = 0
     for family in given.families:
         medians = {}
         for sampler in SAMPLERS:
-            runs = [searched(history, truth, family, sampler, seed, given) for seed in range(given.seeds)]
+            runs = [searched(windows, family, sampler, seed, given) for seed in range(given.seeds)]
             medians[sampler] = statistics.median(run[0] for run in runs)
             print(
                 f"{family} by {sampler}: loss {', '.join(f'{run[0]:.4f}' for run in runs)}; trials {', '.join(str(run[1]) for run in runs)}",
@@ -85,6 +88,7 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("--horizon", type=int, required=True)
     parser.add_argument("--season", type=int, required=True)
+    parser.add_argument("--windows", type=int, default=1, help="held back: one says little of a single series")
     parser.add_argument("--families", nargs="*", default=["mlp", "tcn", "lstm", "nhits"])
     parser.add_argument("--space", default="deep")
     parser.add_argument("--seeds", type=int, default=3)

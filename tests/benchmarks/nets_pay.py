@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scoring import held_back, scaled_quantile_loss
+from scoring import held_back, read, scaled_quantile_loss
 
 import ensemble_forecast as ef
-from ensemble_forecast.data.files import read_table
 from ensemble_forecast.registry import NETS
 from ensemble_forecast.search.spaces import load_space
 
@@ -22,7 +21,7 @@ AHEAD = 0.75  # of the naive's loss, at most
 
 def main(given: argparse.Namespace) -> int:
     """Print a line for each; return the number of broken promises."""
-    history, truth = held_back(read_table(given.data), given.horizon)
+    [(history, truth)] = held_back(read(given.data), given.horizon)
 
     def loss(**setting: Any) -> float:
         model = ef.EnsembleForecaster(given.horizon, season_length=given.season, gaps="fill", budget=f"{given.budget}s", **setting)

@@ -1,13 +1,29 @@
 """What the benchmarks share that score a forecast on a window held back."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from ensemble_forecast.data.files import read_table
 
-def held_back(frame: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split every series into its history and its last horizon."""
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a panel, or candles as one series of their logarithmic close: unique_id, ds and y."""
+    frame = read_table(path)
+    if "y" not in frame:
+        frame = frame.assign(unique_id="one", ds=frame["timestamp"], y=np.log(frame["close"]))
+    return frame[["unique_id", "ds", "y"]]
+
+
+def held_back(frame: pd.DataFrame, horizon: int, windows: int = 1) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Split every series at the beginnings of its last windows, oldest first: the history before each, and the horizon after it."""
     from_end = frame.groupby("unique_id", sort=False).cumcount(ascending=False)
-    return frame[from_end >= horizon].reset_index(drop=True), frame[from_end < horizon].reset_index(drop=True)
+    ends = [horizon * window for window in reversed(range(windows))]
+    return [
+        (frame[from_end >= end + horizon].reset_index(drop=True), frame[(from_end >= end) & (from_end < end + horizon)].reset_index(drop=True))
+        for end in ends
+    ]
 
 
 def scaled_quantile_loss(forecast: pd.DataFrame, truth: pd.DataFrame, history: pd.DataFrame, season: int) -> float:
