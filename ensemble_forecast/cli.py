@@ -33,7 +33,7 @@ StudyName = Annotated[
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs.")]
-Data = Annotated[Path | None, typer.Option("--data", help="CSV or parquet file.")]
+Data = Annotated[Path | None, typer.Option("--data", help="CSV or parquet file, or a source such as ccxt:binance:BTC/USDT:1d.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes of one thread each. Default: one a core.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda: where nets are trained.")]
 
@@ -87,11 +87,15 @@ def search(
     with terminal.progress(f"search {study}", quiet) as show:
         summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, on_event=show)
     board = overview.leaderboard(opened.folder)
+    transfers = overview.transfers(board)
     next_command = _command("stack", study, runs)
     if as_json:
-        _print_json({"study": study, "run": str(opened.folder.path), **summary, "leaderboard": board, "next": next_command})
+        found = {"leaderboard": board, "transfers": transfers}
+        _print_json({"study": study, "run": str(opened.folder.path), **summary, **found, "next": next_command})
         return
     terminal.print_leaderboard(board, opened.pipeline.score_name)
+    for sentence in transfers:
+        terminal.say(sentence)
     terminal.say(summary["sentence"])
     terminal.say(f"next: {next_command}")
 
@@ -147,7 +151,7 @@ def predict(
     if not (path / "ensemble").exists():
         raise BadInput(f"study {name!r} has no ensemble yet: run python -m ensemble_forecast stack --study {name}")
     model = load(path / "ensemble")
-    frame = read_frame(str(data) if data is not None else pipeline.read(path / "pipeline.toml").source)
+    frame = read_frame(str(data) if data is not None else pipeline.read(path / "pipeline.toml").source, terminal.logger(quiet))
     table = model.predict(frame)
     if plot is not None:
         from ensemble_forecast.report.plot import write_plot

@@ -53,6 +53,21 @@ def leaderboard(folder: RunFolder) -> list[dict[str, Any]]:
     return rows
 
 
+def transfers(board: list[dict[str, Any]]) -> list[str]:
+    """Say of each family that began from earlier weights whether that pays: its best such candidate beside its best from scratch."""
+    sentences = []
+    finished = [row for row in board if row["state"] == "finished"]  # by rank
+    for started in {row["family"]: row for row in reversed(finished) if row["params"].get("start")}.values():
+        scratch = next((row for row in finished if row["family"] == started["family"] and not row["params"].get("start")), None)
+        if scratch is None:
+            beside = "cannot be judged: no candidate from scratch is finished"
+        else:
+            verb = "pays" if started["rank"] < scratch["rank"] else "does not pay"
+            beside = f"{verb}: {started['value']:.4f} ({started['id']}), {scratch['value']:.4f} from scratch ({scratch['id']})"
+        sentences.append(f"{started['family']}: starting from {started['params']['start']} {beside}")
+    return sentences
+
+
 def status(name: str, runs: Path) -> dict[str, Any]:
     """Describe a study from its files alone, also while it runs elsewhere."""
     path = run_path(name, runs)

@@ -27,7 +27,7 @@ MAY_CHANGE = {
 }  # between two calls of one study; anything else makes another study
 
 COMMENTS = {
-    "source": "a registered source (python -m ensemble_forecast list sources), or the path of a CSV or parquet file",
+    "source": "a registered source (python -m ensemble_forecast list sources), such as ccxt:binance:BTC/USDT:1d, or the path of a CSV or parquet file",
     "target": "column to forecast; without it: y, then close, then the only numeric column",
     "freq": "calendar as a pandas offset alias (D, h, W, MS ...); without it: found in the stamps",
     "gaps": "error: refuse missing steps; mask: keep them missing, never scored; fill: carry the last value forward",
@@ -233,5 +233,5 @@ def write(pipeline: Pipeline, path: Path, resolved: dict[str, Any] | None = None
 
 
 def is_source(name: str) -> bool:
-    """Whether a pipeline's source is a registered one rather than a path."""
-    return name in SOURCES
+    """Whether a pipeline's source is a registered one, with what it is to read after a colon, rather than a path."""
+    return name.partition(":")[0] in SOURCES

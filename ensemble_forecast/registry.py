@@ -48,6 +48,7 @@ LEARNERS = {
     "adaboost": "ensemble_forecast.learners.trees.adaptive:AdaBoost",
     "elastic_net": "ensemble_forecast.learners.trees.elastic:ElasticNet",
     "scikit_learn": "ensemble_forecast.learners.trees.adapter:ScikitLearn",
+    "pretrained": "ensemble_forecast.learners.deep.pretrained:Pretrained",
 }
 WRAPPERS = {
     "transformed": "ensemble_forecast.learners.transformed:Transformed",
@@ -79,6 +80,7 @@ FEATURES = {
 }
 SOURCES = {
     "btc_usd_daily": "ensemble_forecast.data.samples:btc_usd_daily",
+    "ccxt": "ensemble_forecast.data.exchanges:read_candles",
 }
 METRICS = {
     "sql": "ensemble_forecast.metrics:sql",

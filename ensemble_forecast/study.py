@@ -85,12 +85,13 @@ def columns_of(pipeline: Pipeline) -> Columns:
     return Columns(target=pipeline.target, known=pipeline.known, static=pipeline.static, freq=pipeline.freq, gaps=pipeline.gaps)
 
 
-def read_frame(source: str) -> pd.DataFrame:
-    """Read a registered source, or a CSV or parquet file."""
-    if pipelines.is_source(source):
-        frame: pd.DataFrame = find(source, "sources")()
-        return frame
-    return read_table(Path(source))
+def read_frame(source: str, log: Log) -> pd.DataFrame:
+    """Read a registered source (``NAME`` or ``NAME:WHAT``), or a CSV or parquet file."""
+    if not pipelines.is_source(source):
+        return read_table(Path(source))
+    name, colon, what = source.partition(":")
+    read: Callable[..., pd.DataFrame] = find(name, "sources")
+    return read(what, log) if colon else read()
 
 
 def with_features(panel: Panel, features: Sequence[str]) -> Panel:
@@ -111,7 +112,7 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     path = runs / check_name(name)
     if frame is None and not pipelines.is_source(pipeline.source):
         pipeline = pipeline.model_copy(update={"source": str(Path(pipeline.source).resolve())})
-    frame = read_frame(pipeline.source) if frame is None else frame
+    frame = read_frame(pipeline.source, log) if frame is None else frame
     raw = to_panel(frame, columns_of(pipeline), log)
     columns = settle(frame, columns_of(pipeline), raw)
     latest = with_features(raw, pipeline.features)

@@ -5,13 +5,13 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
+from smoke import ready
 
 import ensemble_forecast as ef
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.base import build
 from ensemble_forecast.registry import LEARNERS, NETS, find
 from ensemble_forecast.windows import roles_until
 
@@ -38,8 +38,7 @@ def intermittent(length, seed=0):
 
 
 def fitted(family, panel, task=TASK):
-    learner = build({"family": family, "params": find(family, "learners", "nets").SMOKE})
-    return learner.fit(panel, roles_until(panel, task, panel.ends_S), task, NEVER)
+    return ready(family).fit(panel, roles_until(panel, task, panel.ends_S), task, NEVER)
 
 
 def at_the_ends(family, panel, task=TASK):

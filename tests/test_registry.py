@@ -2,6 +2,7 @@ import inspect
 from dataclasses import fields, is_dataclass
 
 import pytest
+from smoke import smoke
 
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Learner, build
@@ -39,8 +40,7 @@ def test_a_concrete_class_is_a_final_keyword_only_dataclass(table, name):
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_smoke_parameters_build(name):
-    learner = build({"family": name, "params": find(name, "learners", "nets", "wrappers").SMOKE})
-    assert isinstance(learner, Learner)
+    assert isinstance(smoke(name), Learner)
 
 
 @pytest.mark.parametrize("name", [*LEARNERS, *NETS])

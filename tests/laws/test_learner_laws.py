@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from smoke import ready, smoke
 
 from ensemble_forecast import persist
 from ensemble_forecast.data.origins import Origins, truth
@@ -16,7 +17,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import NotFitted, TooShort
 from ensemble_forecast.learners.base import Learner, build, describe, recipe_for_refit
-from ensemble_forecast.registry import LEARNERS, NETS, WRAPPERS, find
+from ensemble_forecast.registry import LEARNERS, NETS, WRAPPERS
 from ensemble_forecast.windows import Roles, roles_until
 
 HORIZON, SEASON, LEVELS = 3, 4, (0.1, 0.5, 0.9)
@@ -72,18 +73,13 @@ def task_of(kind):
     return Task(horizon=HORIZON, season_length=SEASON, quantiles=LEVELS, kind=kind)
 
 
-def fresh(name):
-    cls = find(name, "learners", "nets", "wrappers")
-    return build({"family": name, "params": cls.SMOKE})
-
-
 def fit(learner, panel, task, **options):
     return learner.fit(panel.cut(cutoffs(panel), HORIZON), roles_of(panel, task, **options), task, NEVER)
 
 
 @functools.cache
 def fitted(name, kind, panel_name):
-    return fit(fresh(name), PANELS[panel_name], task_of(kind))
+    return fit(ready(name), PANELS[panel_name], task_of(kind))
 
 
 def some_origins(panel):
@@ -94,7 +90,7 @@ def some_origins(panel):
 
 
 NAMES = [*LEARNERS, *NETS, *WRAPPERS]
-CASES = [(name, kind) for name in NAMES for kind in fresh(name).kinds]
+CASES = [(name, kind) for name in NAMES for kind in smoke(name).kinds]
 every_learner = pytest.mark.parametrize("name", NAMES)
 every_case = pytest.mark.parametrize(("name", "kind"), CASES)
 every_panel = pytest.mark.parametrize("panel_name", PANELS)
@@ -164,7 +160,7 @@ def test_a_forecast_does_not_depend_on_the_other_origins_asked(name, kind, panel
 
 @every_case
 def test_inputs_and_fields_are_left_untouched(name, kind):
-    assert_inputs_untouched(fresh(name), PANELS["several"], task_of(kind))
+    assert_inputs_untouched(ready(name), PANELS["several"], task_of(kind))
 
 
 @every_case
@@ -204,14 +200,14 @@ def test_a_long_history_is_always_served(name, kind, panel_name):
 @every_case
 def test_the_same_seed_gives_the_same_forecasts(name, kind):
     panel = PANELS["several"]
-    again = fit(fresh(name), panel, task_of(kind)).predict(panel, some_origins(panel), NEVER)
+    again = fit(ready(name), panel, task_of(kind)).predict(panel, some_origins(panel), NEVER)
     assert again.tobytes() == fitted(name, kind, "several").predict(panel, some_origins(panel), NEVER).tobytes()
 
 
 @every_case
 def test_fit_starts_afresh(name, kind):
     panel = PANELS["several"]
-    learner = fit(fresh(name), PANELS["gappy"], task_of(kind))
+    learner = fit(ready(name), PANELS["gappy"], task_of(kind))
     again = fit(learner, panel, task_of(kind))
     assert again is learner
     assert (
@@ -247,7 +243,7 @@ def test_a_learner_survives_pickle(name, kind):
 
 @every_learner
 def test_a_learner_is_its_config(name):
-    for learner in (fresh(name), fitted(name, fresh(name).kinds[0], "long")):
+    for learner in (ready(name), fitted(name, ready(name).kinds[0], "long")):
         config = describe(learner)
         assert config["family"] == name
         assert build(config) == learner
@@ -258,7 +254,7 @@ def test_a_learner_is_its_config(name):
 def test_an_unfitted_learner_refuses_to_predict(name):
     panel = PANELS["long"]
     with pytest.raises(NotFitted, match="fit"):
-        fresh(name).predict(panel, Origins.ends(panel), NEVER)
+        ready(name).predict(panel, Origins.ends(panel), NEVER)
 
 
 @every_case
@@ -278,34 +274,34 @@ def test_the_refit_needs_no_stop_role(name, kind, panel_name):
 def test_another_horizon_season_and_levels_are_served(name, kind):
     panel = PANELS["long"]
     task = Task(horizon=1, season_length=1, quantiles=(0.5,), kind=kind)
-    forecast_NHQ = fit(fresh(name), panel, task).predict(panel, Origins.ends(panel), NEVER)
+    forecast_NHQ = fit(ready(name), panel, task).predict(panel, Origins.ends(panel), NEVER)
     assert forecast_NHQ.shape == (1, 1, task.n_outputs)
     assert np.isfinite(forecast_NHQ).all()
 
 
-@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind in CASES if fresh(name).learns_from_origins])
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, kind in CASES if smoke(name).learns_from_origins])
 def test_no_origin_to_learn_from_is_too_short(name, kind):
     nothing = Origins(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
     with pytest.raises(TooShort):
-        fresh(name).fit(PANELS["long"], Roles(nothing), task_of(kind), NEVER)
+        ready(name).fit(PANELS["long"], Roles(nothing), task_of(kind), NEVER)
 
 
 @every_case
 def test_a_past_deadline_truncates_and_says_so_in_a_bool(name, kind):
     panel = PANELS["long"]
     task = task_of(kind)
-    learner = fresh(name).fit(panel.cut(cutoffs(panel), HORIZON), roles_of(panel, task), task, Deadline.after(0))
+    learner = ready(name).fit(panel.cut(cutoffs(panel), HORIZON), roles_of(panel, task), task, Deadline.after(0))
     assert isinstance(learner.truncated_, bool)
     assert np.isfinite(learner.predict(panel, Origins.ends(panel), NEVER)).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if fresh(name).corrects])
+@pytest.mark.parametrize("name", [name for name in NAMES if smoke(name).corrects])
 def test_a_correcting_learner_follows_its_base(name):
     panel, task = PANELS["several"], task_of("quantiles")
     roles = roles_of(panel, task)
     truth_NH = np.nan_to_num(truth(panel, roles.fit, HORIZON))
     based = Roles(replace(roles.fit, base_NH=truth_NH * 0.9), None)
-    learner = fresh(name).fit(panel.cut(cutoffs(panel), HORIZON), based, task, NEVER)
+    learner = ready(name).fit(panel.cut(cutoffs(panel), HORIZON), based, task, NEVER)
     origins = Origins.ends(panel).take(panel.lengths_S >= 40)
     low, high = (learner.predict(panel, replace(origins, base_NH=np.full((len(origins), HORIZON), base)), NEVER) for base in (1e3, 1e4))
     assert low.shape == high.shape == (len(origins), HORIZON, len(LEVELS))
@@ -314,7 +310,7 @@ def test_a_correcting_learner_follows_its_base(name):
 
 @every_learner
 def test_a_learner_says_what_it_is(name):
-    learner = fresh(name)
+    learner = ready(name)
     assert learner.family == name
     assert learner.group in {"linear", "statistical", "trees", "deep"}
     assert set(learner.kinds) <= {"quantiles", "direction"}

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from smoke import smoke
 
 from ensemble_forecast.data.origins import Origins, truth
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.base import build
-from ensemble_forecast.registry import NETS, find
+from ensemble_forecast.registry import NETS
 from ensemble_forecast.windows import roles_until
 
 NEVER = Deadline.never()
@@ -26,7 +26,7 @@ def explained(name, *, shuffled):
     shown = rng.permutation(told) if shuffled else told
     panel = Panel.of([change.cumsum()], past=[shown[:, None]])
     setting = {"steps": STEPS, "context": 8, "batch": 64, "dropout": 0.0, "learning_rate": 5e-3}
-    net = build({"family": name, "params": find(name, "nets").SMOKE | setting})
+    net = smoke(name, **setting)
     cutoff_S = np.array([CUTOFF])
     fitted = net.fit(panel.cut(cutoff_S), roles_until(panel.cut(cutoff_S), TASK, cutoff_S), TASK, NEVER)
     later = Origins.between(cutoff_S, np.array([LENGTH - 2]))

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from smoke import smoke
 
-from ensemble_forecast.learners.base import build
 from ensemble_forecast.learners.deep.blocks import WithLoss
 from ensemble_forecast.learners.deep.shapes import Shapes
-from ensemble_forecast.registry import NETS, find
+from ensemble_forecast.registry import NETS
 
 SHAPES = Shapes(context=12, channels=3, extras=2, horizon=4, outputs=5)
 every_net = pytest.mark.parametrize("name", NETS)
@@ -14,7 +14,7 @@ every_net = pytest.mark.parametrize("name", NETS)
 
 def module_of(name, *, seed=0, awake=True, **changed):
     """The module of a net; awake: with every parameter that starts at zero (the head) set at random, so that gradients reach the body."""
-    learner = build({"family": name, "params": find(name, "nets").SMOKE | changed})
+    learner = smoke(name, **changed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         module = learner.net(SHAPES).eval()

@@ -4,18 +4,15 @@ import math
 from dataclasses import replace
 
 import pytest
+from smoke import smoke
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.learners.base import Size, build
-from ensemble_forecast.registry import WRAPPERS, families, find
+from ensemble_forecast.registry import WRAPPERS, families
 
 LONG = Size(n_series=300, n_fit=200_000, n_scored=300, length=900)
 SHORT = Size(n_series=200, n_fit=3000, n_scored=200, length=40)
 TASK = Task(horizon=12, season_length=12)
-
-
-def smoke(name):
-    return build({"family": name, "params": find(name, "learners", "nets", "wrappers").SMOKE})
 
 
 def work(family, size=LONG, task=TASK, **params):
