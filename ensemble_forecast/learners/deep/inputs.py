@@ -86,6 +86,7 @@ class Windows:
     padding_N: torch.Tensor
     scale_N: torch.Tensor
     base_NH: torch.Tensor | None
+    is_padded: bool  # whether any window reaches back beyond the start of its series
 
     @classmethod
     def of(cls, panel: Panel, origins: Origins, view: View, place: torch.device) -> Self:
@@ -113,6 +114,7 @@ class Windows:
             padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
             scale_N=put(scale_at(panel, origins, view.season)),
             base_NH=None if origins.base_NH is None else put(origins.base_NH),
+            is_padded=bool((origins.step < view.context - 1).any()),
         )
 
     def __len__(self) -> int:
@@ -131,12 +133,14 @@ class Windows:
     def inputs(self, index_B: torch.Tensor) -> Batch:
         """Gather and scale the windows of some origins, given by position."""
         row_BL, inside_BL = self._reach_back(index_B)
-        window_BL = torch.where(inside_BL, self.filled[row_BL], self.padding_N[index_B, None])
+        window_BL, past_BLC = self.filled[row_BL], self.past[row_BL]
+        if inside_BL is not None:
+            window_BL = torch.where(inside_BL, window_BL, self.padding_N[index_B, None])
+            past_BLC = past_BLC * inside_BL[..., None]
         centre_B, scale_B = self._centre(window_BL), self.scale_N[index_B]
         unit_B = torch.maximum(self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
         base_BH = self._base(index_B)
-        past_BLC = self.past[row_BL] * inside_BL[..., None]
-        target_BL = ((window_BL - centre_B[:, None]) / unit_B[:, None]).float()
+        target_BL = (window_BL - centre_B[:, None]).div_(unit_B[:, None]).float()
         extras = [
             torch.log(unit_B / (unit_B + window_BL.abs().mean(dim=1)))[:, None].float(),
             torch.log(unit_B / scale_B)[:, None].float(),
@@ -144,8 +148,10 @@ class Windows:
             compress(past_BLC[:, -1]),
             compress(self._coming(index_B)),
         ]
-        window_BLC = compress(torch.cat([target_BL[..., None], _z_scored(past_BLC)], dim=-1))
-        return Batch(window_BLC, torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
+        window_BLC = target_BL[..., None]
+        if past_BLC.shape[-1]:
+            window_BLC = torch.cat([window_BLC, _z_scored(past_BLC)], dim=-1)
+        return Batch(compress(window_BLC), torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
 
     def outcome(self, index_B: torch.Tensor) -> torch.Tensor:
         """Gather the target after some origins: float64 BH, NaN where it is missing or not yet observed."""
@@ -157,17 +163,20 @@ class Windows:
         """Gather the last value of some origins: float64 B."""
         return self.filled[self.row_N[index_B]]
 
-    def _reach_back(self, index_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of the windows' steps, and whether they lie inside the series."""
+    def _reach_back(self, index_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Rows of the windows' steps, and whether they lie inside the series; None where all do."""
         back_L = torch.arange(1 - self.view.context, 1, device=self.place)
-        return (self.row_N[index_B, None] + back_L).clamp(min=0), self.step_N[index_B, None] + back_L >= 0
+        row_BL = self.row_N[index_B, None] + back_L
+        return (row_BL.clamp(min=0), self.step_N[index_B, None] + back_L >= 0) if self.is_padded else (row_BL, None)
 
-    def _noise(self, window_BL: torch.Tensor, inside_BL: torch.Tensor) -> torch.Tensor:
+    def _noise(self, window_BL: torch.Tensor, inside_BL: torch.Tensor | None) -> torch.Tensor:
         """Mean absolute difference within each window, over a season where it holds two of them."""
         lag = self.view.season if 2 * self.view.season <= self.view.context else 1
+        change = (window_BL[:, lag:] - window_BL[:, :-lag]).abs_()
+        if inside_BL is None:
+            return change.sum(dim=1) / change.shape[1]
         known = inside_BL[:, :-lag]
-        change = (window_BL[:, lag:] - window_BL[:, :-lag]).abs() * known
-        return change.sum(dim=1) / known.sum(dim=1).clamp(min=1)
+        return (change * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
 
     def _centre(self, window_BL: torch.Tensor) -> torch.Tensor:
         """Level that each window is centred on: B."""
@@ -192,8 +201,6 @@ class Windows:
 
 def _z_scored(past_BLC: torch.Tensor) -> torch.Tensor:
     """Centre and scale each covariate within each window."""
-    if not past_BLC.shape[-1]:
-        return past_BLC
     centred_BLC = past_BLC - past_BLC.mean(dim=1, keepdim=True)
     return centred_BLC / centred_BLC.square().mean(dim=1, keepdim=True).sqrt().clamp(min=PAST_FLOOR)
 
@@ -206,4 +213,5 @@ def n_extras(horizon: int, n_past: int, n_known: int) -> int:
 def compress(x: torch.Tensor) -> torch.Tensor:
     """Keep values within 3 units as they are and compress those beyond logarithmically; smooth to the first order, odd."""
     size = x.abs()
-    return torch.copysign(size.clamp(max=LINEAR_WITHIN) + torch.log1p((size - LINEAR_WITHIN).clamp(min=0)), x)
+    beyond = (size - LINEAR_WITHIN).clamp_(min=0).log1p_()  # in place: in a training loop fresh memory costs as much as the arithmetic
+    return torch.copysign(size.clamp_(max=LINEAR_WITHIN).add_(beyond), x)
