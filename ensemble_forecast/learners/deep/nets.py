@@ -20,12 +20,13 @@ from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.classes import log_odds
 from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
-from ensemble_forecast.learners.deep.finder import find_rate
+from ensemble_forecast.learners.deep.finder import FINDERS, SWEEP_SHARE, SWEPT, range_test, sweep
 from ensemble_forecast.learners.deep.initialisation import initialise
 from ensemble_forecast.learners.deep.inputs import CENTRES, Batch, View, Windows, n_extras
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
 from ensemble_forecast.learners.deep.names import check_name
+from ensemble_forecast.learners.deep.parallel import fit_in_parallel, is_member
 from ensemble_forecast.learners.deep.recipe import Recipe
 from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
 from ensemble_forecast.learners.deep.together import can_train_together, train_together
@@ -91,17 +92,19 @@ class NetLearner(Recipe):
 
     def fit(self, panel: Panel, roles: Roles, task: Task, deadline: Deadline) -> Self:
         """Train on the fit role, as long as the stop role finds useful or, without one, exactly ``steps`` steps."""
+        if self.devices > 1 and not is_member():
+            return fit_in_parallel(self, panel, roles, task, deadline)
         place, seed = device(), derive(task.seed, self.family, "training")
         given = self._given(panel, roles.fit, roles.stop, task)
         parts = [part for origins in (given.fit, given.stop) if origins is not None for part in (origins.series, origins.step, origins.base_NH)]
-        checkpoint = Checkpoint.of(self, task, panel.y, panel.past, panel.known, *parts)
+        checkpoint = None if is_member() else Checkpoint.of(self, task, panel.y, panel.past, panel.known, *parts)
 
         def trained(recipe: NetLearner) -> tuple[Shapes, float, Trained]:
             with reproducible(seed):
                 windows = Windows.of(panel, given.fit, given.view, place)
                 shapes, loss, net = self._untrained(panel, given, task, place)
                 stop_windows = given.stop_windows(panel, place)
-                rate = recipe.learning_rate or find_rate(net, loss, windows, recipe, seed)
+                rate = recipe.learning_rate or self._found_rate(shapes, net, loss, windows, stop_windows, recipe, seed, deadline)
                 return shapes, rate, train(net, loss, windows, stop_windows, replace(recipe, learning_rate=rate), seed, deadline, checkpoint)
 
         shapes, rate, result = _within_memory(trained, self)
@@ -120,14 +123,14 @@ class NetLearner(Recipe):
         for own, given, task, seed in zip(copies, givens, tasks, seeds, strict=True):
             with reproducible(seed):
                 shapes, loss, net = own._untrained(panel, given, task, place)
-            pays = self.batch * self.multiply_adds(shapes)[0] < TOGETHER_BELOW and can_train_together(net, self)
-            if not (pays and given.view.sees_as(givens[0].view)):
+            can = self.learning_rate > 0 and can_train_together(net, self)
+            if not (can and self._pays_together(shapes) and given.view.sees_as(givens[0].view)):
                 return super().fit_many(panel, fits, stop, tasks, deadline)
             untrained.append(net)
         windows = Windows.of(panel, Origins.joined([given.fit for given in givens]), givens[0].view, place)
         with reproducible(seeds[0]):
-            counts, stop_windows = [len(given.fit) for given in givens], givens[0].stop_windows(panel, place)
-            results = train_together(untrained, loss, windows, counts, stop_windows, self, seeds, deadline)
+            rates, stop_windows = [self.learning_rate] * len(fits), givens[0].stop_windows(panel, place)
+            results = train_together(untrained, loss, windows, _consecutive(givens), stop_windows, self, rates, seeds, deadline)
         return [own._learnt(task, givens[0].view, shapes, result) for own, task, result in zip(copies, tasks, results, strict=True)]
 
     def work(self, size: Size, task: Task) -> float:
@@ -136,7 +139,8 @@ class NetLearner(Recipe):
         context = self._context(task, size.length)
         shapes = Shapes(context, 1 + n_past, n_extras(task.horizon, n_past, n_known), task.horizon, task.n_outputs)
         multiplies, waits = self.multiply_adds(shapes)
-        return START_S + ORIGIN_S * size.n_fit + self.steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
+        steps = self.steps * (1 + len(SWEPT) * SWEEP_SHARE * (self.finder == "sweep" and not self.learning_rate))
+        return START_S + ORIGIN_S * size.n_fit + steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""
@@ -168,6 +172,7 @@ class NetLearner(Recipe):
         """Settle what is learnt from, and how it is seen."""
         check_name("centre", self.centre, CENTRES)
         check_name("transfer", self.transfer, TRANSFERS)
+        check_name("finder", self.finder, FINDERS)
         fit = _learnable(panel, fit)
         if not len(fit):
             raise TooShort(
@@ -187,6 +192,18 @@ class NetLearner(Recipe):
         if self.start:
             net.pace = start_from(net, self, panel)
         return shapes, loss, net.to(place)
+
+    def _found_rate(
+        self, shapes: Shapes, net: torch.nn.Module, loss: Loss, fit: Windows, stop: Windows | None, recipe: Recipe, seed: int, deadline: Deadline
+    ) -> float:
+        """Find the learning rate as the recipe says."""
+        if recipe.finder == "sweep":
+            return sweep(net, loss, fit, stop, recipe, seed, deadline, in_one_pass=self._pays_together(shapes))
+        return range_test(net, loss, fit, recipe, seed)
+
+    def _pays_together(self, shapes: Shapes) -> bool:
+        """Whether copies can be mapped over stacked weights and are small enough to be quicker so."""
+        return self.together and self.batch * self.multiply_adds(shapes)[0] < TOGETHER_BELOW
 
     def _learnt(self, task: Task, view: View, shapes: Shapes, result: Trained) -> Self:
         """Keep what a training gave."""
@@ -233,6 +250,12 @@ class NetLearner(Recipe):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the module out: it is rebuilt from the weights."""
         return {name: value for name, value in vars(self).items() if name != "_module"}
+
+
+def _consecutive(givens: list[_Given]) -> list[range]:
+    """Places of each fit's origins, laid one after the other."""
+    ends = np.cumsum([len(given.fit) for given in givens]).tolist()
+    return [range(first, end) for first, end in zip([0, *ends], ends, strict=False)]
 
 
 def _within_memory(trained: Callable[[NetLearner], tuple[Shapes, float, Trained]], recipe: NetLearner) -> tuple[Shapes, float, Trained]:

@@ -23,8 +23,10 @@ class Recipe(Learner):
     steps, batch, accumulate
         Updates of the weights; origins in a batch; batches whose gradients make one update.
     optimiser, learning_rate, momentum, weight_decay
-        By name, see `optimisers`; the peak of the rate, 0 to have it found (see `finder`); of "momentum", "rmsprop" and the first moment of the
-        Adam family; of matrices only.
+        By name, see `optimisers`; the peak of the rate, 0 to have it found; of "momentum", "rmsprop" and the first moment of the Adam family;
+        of matrices only.
+    finder
+        What finds the rate: "range_test", or "sweep" over some of them in the first ninth of the steps (see `finder`).
     schedule, warm_up
         By name, see `schedules`; share of the steps in which the rate rises.
     l1
@@ -39,6 +41,8 @@ class Recipe(Learner):
         What is done to training windows, by name, see `augmentation`; and how much of it.
     dropout
         Of the module.
+    devices
+        That share every batch, see `parallel`; more than one pays for large nets only.
     start, transfer, layer_decay
         Folder of a saved ensemble whose net of the same family lends its weights, empty: none; what becomes of them ("fine_tune", "frozen" or
         "unfreeze"), and how much slower each layer trains than the one after it, see `transfer`. The ensemble must be of other series, or of a
@@ -52,6 +56,7 @@ class Recipe(Learner):
     accumulate: int = 1
     optimiser: str = "adamw"
     learning_rate: float = 2e-3
+    finder: str = "range_test"
     momentum: float = 0.9
     weight_decay: float = 1e-2
     schedule: str = "cosine"
@@ -63,6 +68,7 @@ class Recipe(Learner):
     augmentation: str = "none"
     strength: float = 0.1
     dropout: float = 0.1
+    devices: int = 1
     start: str = ""
     transfer: str = "fine_tune"
     layer_decay: float = 1.0

@@ -6,6 +6,7 @@ to rounding.
 
 import copy
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,39 +26,42 @@ Weights = dict[str, torch.Tensor]  # by name, the member's axis first
 def can_train_together(net: torch.nn.Module, recipe: Recipe) -> bool:
     """Whether copies of a net can be trained in one pass: nothing in it keeps count, and nothing in its recipe waits for one member alone."""
     plain_recipe = recipe.accumulate == 1 and recipe.augmentation == "none" and not recipe.l1 and recipe.schedule != "plateau"
-    return plain_recipe and recipe.learning_rate > 0 and not recipe.start and not any(True for _ in net.buffers())
+    return plain_recipe and not recipe.start and not any(True for _ in net.buffers())
 
 
 def train_together(
     nets: list[torch.nn.Module],
     loss: Loss,
     fit: Windows,
-    counts: list[int],
+    own: list[range],
     stop: Windows | None,
     recipe: Recipe,
+    rates: Sequence[float],
     seeds: list[int],
     deadline: Deadline,
 ) -> list[Trained]:
-    """Train nets that differ in their weights, data and seeds.
+    """Train nets that differ in their weights, data, learning rates and seeds.
 
     Parameters
     ----------
-    fit, counts
-        Origins of all nets one after the other, and how many belong to each.
+    fit, own
+        Origins, and which of them each net learns from.
     stop
         Origins to pick the best length on, the same for all.
+    rates
+        Learning rate of each net; that of the recipe is not used.
 
     Raises
     ------
     Diverged
-        See `training.train`.
+        See `training.train`; where rates differ, a net that blows up stops by itself and is told by its curve.
     """
-    together = _Together(nets, loss, fit, counts, recipe, seeds)
+    together = _Together(nets, loss, fit, own, recipe, rates, seeds)
     schedule, points = Schedule(recipe.schedule, recipe.steps, recipe.warm_up), evaluation_points(recipe.steps)
     together.begin(stop)
     step, truncated = 0, False
     while step < recipe.steps and together.training_on() and not truncated:
-        together.step(step, recipe.learning_rate * schedule.factor(step))
+        together.step(step, schedule.factor(step))
         step += 1
         truncated = step < recipe.steps and deadline.passed()
         if step in points or truncated:
@@ -71,11 +75,23 @@ def train_together(
 class _Together:
     """K nets in training: their weights stacked, their windows drawn apart."""
 
-    def __init__(self, nets: list[torch.nn.Module], loss: Loss, fit: Windows, counts: list[int], recipe: Recipe, seeds: list[int]) -> None:
+    def __init__(
+        self,
+        nets: list[torch.nn.Module],
+        loss: Loss,
+        fit: Windows,
+        own: list[range],
+        recipe: Recipe,
+        rates: Sequence[float],
+        seeds: list[int],
+    ) -> None:
         self.loss, self.fit, self.recipe = loss, fit, recipe
-        self.first_K = torch.tensor(np.cumsum([0, *counts[:-1]]), device=fit.place)
-        self.count_K = torch.tensor(counts, device=fit.place)
-        self.batches = [Batches(count, recipe.batch, torch.Generator(fit.place).manual_seed(seed)) for count, seed in zip(counts, seeds, strict=True)]
+        self.first_K = torch.tensor([origins.start for origins in own], device=fit.place)
+        self.count_K = torch.tensor([len(origins) for origins in own], device=fit.place)
+        generators = [torch.Generator(fit.place).manual_seed(seed) for seed in seeds]
+        self.batches = [Batches(len(origins), recipe.batch, generator) for origins, generator in zip(own, generators, strict=True)]
+        self.rate = max(rates)
+        self.share_K = None if len(set(rates)) == 1 else torch.tensor(rates, device=fit.place) / self.rate
         self.weights, _ = torch.func.stack_module_state(nets)
         self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.shape = copy.deepcopy(nets[0]).to("meta")
@@ -98,16 +114,16 @@ class _Together:
         for progress, trained, stopped in zip(self.progress, self._evaluate(self.fit, glance_KG), self._stopped(stop), strict=True):
             progress.curve.append((0, trained, stopped, 0.0))
 
-    def step(self, step: int, rate: float) -> None:
-        """Make one step of every net."""
-        set_rate(self.optimiser, rate, step / self.recipe.steps)
+    def step(self, step: int, factor: float) -> None:
+        """Make one step of every net, at so much of its learning rate."""
+        set_rate(self.optimiser, self.rate * factor, step / self.recipe.steps)
         self.optimiser.zero_grad()
         index_KB = self.first_K[:, None] + torch.stack([batches.draw() for batches in self.batches])
         with torch.autocast("cuda", torch.bfloat16, enabled=self.fit.place.type == "cuda"):
             loss_K = self._losses(self.shape.train(), self.weights, self.fit, index_KB)
         loss_K.sum().backward()
         self._clip()
-        self.optimiser.step()
+        self._update()
         self.summed_K += loss_K.detach()
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.weights.values()), averaged_share(step, self.recipe.ema))
@@ -122,7 +138,8 @@ class _Together:
             if self.enough[member]:
                 continue
             progress.step = step
-            check_stable(trained_K[member], step, self.recipe)
+            if self.share_K is None:
+                check_stable(trained_K[member], step, self.recipe)
             if progress.noted(self.loss.shown(trained_K[member]), stopped_K[member], time.monotonic() - self.begun):
                 self.best[member] = self._weights_of(member)
             self.enough[member] = progress.is_enough(self.recipe.steps) and step < self.recipe.steps
@@ -152,14 +169,30 @@ class _Together:
 
         return torch.vmap(of_one, randomness="different")(weights, *(tensor.unflatten(0, index_KB.shape) for tensor in given))
 
+    @torch.no_grad()
+    def _update(self) -> None:
+        """Change the weights; where rates differ, by each net's share of the change at the largest: every optimiser here steps in proportion."""
+        if self.share_K is None:
+            self.optimiser.step()
+            return
+        before = {name: weight.clone() for name, weight in self.weights.items()}
+        self.optimiser.step()
+        for name, weight in self.weights.items():
+            weight.copy_(before[name].lerp(weight, _along(self.share_K, weight)))
+
     def _clip(self) -> None:
         """Shorten the gradient of each net that is too long."""
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
         norm_K = torch.stack([gradient.flatten(1).square().sum(dim=1) for gradient in gradients]).sum(dim=0).sqrt()
         factor_K = (self.recipe.clip / (norm_K + 1e-6)).clamp(max=1)
         for gradient in gradients:
-            gradient.mul_(factor_K.view(-1, *[1] * (gradient.ndim - 1)))
+            gradient.mul_(_along(factor_K, gradient))
 
     def _weights_of(self, member: int) -> dict[str, np.ndarray]:
         """Copy the averaged weights of one net."""
         return plain({name: weight[member] for name, weight in self.average.items()})
+
+
+def _along(value_K: torch.Tensor, stacked: torch.Tensor) -> torch.Tensor:
+    """Lay a number of each net along the first axis of its stacked weights."""
+    return value_K.view(-1, *[1] * (stacked.ndim - 1))

@@ -20,6 +20,7 @@ from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.diagnosis import Point
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
+from ensemble_forecast.learners.deep.parallel import all_passed, mean_over_all
 from ensemble_forecast.learners.deep.recipe import Recipe
 from ensemble_forecast.learners.deep.schedules import Schedule
 from ensemble_forecast.learners.deep.updates import Batches, Updates, evaluate, update_average
@@ -111,7 +112,7 @@ def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkp
     points, truncated = evaluation_points(steps), False
     while now.step < steps and not truncated:
         training.update()
-        truncated = now.step < steps and deadline.passed()
+        truncated = now.step < steps and all_passed(deadline, now.step, training.fit.place)
         if now.step in points or truncated:
             deadline.told(training.look(stop), now.curve)
             if now.is_enough(steps):
@@ -158,7 +159,7 @@ class _Training:
         loss on the stop role as a share of climatology's; NaN without one.
         """
         now = self.progress
-        mean_loss = float(self._summed) / (now.step - now.looked)
+        mean_loss = mean_over_all(self._summed) / (now.step - now.looked)
         self._summed.zero_()
         now.looked = now.step
         check_stable(mean_loss, now.step, self.recipe)

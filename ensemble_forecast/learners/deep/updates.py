@@ -9,6 +9,7 @@ from ensemble_forecast.learners.deep.blocks import WithLoss
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, matrices, optimiser_for, set_rate
+from ensemble_forecast.learners.deep.parallel import averaging, own_share
 from ensemble_forecast.learners.deep.recipe import Recipe
 
 EVALUATED_ROWS = 512  # at a time
@@ -45,6 +46,7 @@ class Updates:
     def __init__(self, net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, batches: Batches) -> None:
         self.net, self.loss, self.fit, self.recipe, self.batches = net, loss, fit, recipe, batches
         self.matrices = matrices(net)
+        self._averaging = averaging(net)
         self.optimiser = optimiser_for(groups_of(net, recipe), recipe)
         self._with_loss = [module for module in net.modules() if isinstance(module, WithLoss)]
 
@@ -55,7 +57,7 @@ class Updates:
         summed = torch.zeros((), device=self.fit.place)
         for _ in range(self.recipe.accumulate):
             with torch.autocast("cuda", torch.bfloat16, enabled=self.fit.place.type == "cuda"):
-                loss = self._of_batch(self.batches.draw()) / self.recipe.accumulate
+                loss = self._of_batch(own_share(self.batches.draw())) / self.recipe.accumulate
             loss.backward()
             summed += loss.detach()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
@@ -69,7 +71,7 @@ class Updates:
         target_BH = loss.target(self.fit, batch, index_B)
         if recipe.augmentation == MIXUP:
             batch, target_BH = mixed(batch, target_BH, recipe.strength)
-        value = loss.compare(self.net(batch.window_BLC, batch.extras_BE).float(), target_BH, batch.weight_B)
+        value = loss.compare(self._averaging(batch.window_BLC, batch.extras_BE).float(), target_BH, batch.weight_B)
         for part in self._with_loss:
             value = value + part.own_loss
         if recipe.l1:

@@ -12,10 +12,12 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import Diverged
 from ensemble_forecast.learners.bagged import Bagged
-from ensemble_forecast.learners.base import Learner
-from ensemble_forecast.learners.deep import nets
+from ensemble_forecast.learners.base import Learner, recipe_for_refit
+from ensemble_forecast.learners.deep import finder, nets
 from ensemble_forecast.learners.deep.dlinear import DLinear
+from ensemble_forecast.learners.deep.finder import SWEPT
 from ensemble_forecast.learners.deep.mlp import Mlp
+from ensemble_forecast.learners.deep.optimisers import OPTIMISERS
 from ensemble_forecast.learners.deep.resnet import ResNet
 from ensemble_forecast.learners.deep.together import can_train_together
 from ensemble_forecast.windows import Roles
@@ -117,3 +119,53 @@ def test_a_bag_of_nets_is_trained_in_one_pass(panel, monkeypatch):
     bag = Bagged(member=MLP, copies=3).fit(panel, Roles(fits[0], stop), TASK, NEVER)
     assert len(bag.members_) == 3
     assert np.isfinite(bag.predict(panel, Origins.ends(panel), NEVER)).all()
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_each_net_of_a_pass_may_have_its_own_rate(optimiser, panel, monkeypatch):
+    fits, stop, tasks = draws(1)
+    recipe = replace(MLP, optimiser=optimiser)
+    rates = (1e-4, 1e-2)
+    alone = [replace(recipe, learning_rate=rate).fit(panel, Roles(fits[0], stop), tasks[0], NEVER) for rate in rates]
+    trained = nets.train_together
+    monkeypatch.setattr(nets, "train_together", lambda *given: trained(*given[:6], rates, *given[7:]))
+    pair = together(recipe, panel, fits * 2, stop, tasks * 2, monkeypatch)
+    for one, other in zip(pair, alone, strict=True):
+        for name, weights in other.weights_.items():
+            np.testing.assert_allclose(one.weights_[name], weights, rtol=1e-3, atol=1e-5)
+
+
+def swept(panel, **changed):
+    fits, stop, tasks = draws(1)
+    recipe = replace(MLP, steps=900, learning_rate=0.0, finder="sweep", **changed)
+    return recipe.fit(panel, Roles(fits[0], stop), tasks[0], NEVER)
+
+
+def test_a_sweep_takes_the_rate_that_is_best_in_the_first_ninth(panel):
+    fits, stop, tasks = draws(1)
+    rate = swept(panel).stopped_["learning_rate"]
+    shorts = [replace(MLP, steps=100, learning_rate=one).fit(panel, Roles(fits[0], stop), tasks[0], NEVER) for one in SWEPT]
+    least = [min(point[2] for point in short._curve[1:]) for short in shorts]
+    assert rate == SWEPT[int(np.argmin(least))]
+
+
+def test_a_sweep_says_the_same_one_by_one(panel, monkeypatch):
+    rate = swept(panel).stopped_["learning_rate"]
+    monkeypatch.setattr(finder, "train_together", None)
+    monkeypatch.setattr(nets, "TOGETHER_BELOW", 0)
+    assert swept(panel).stopped_["learning_rate"] == rate
+
+
+def test_the_refit_trains_at_the_rate_that_was_found(panel, monkeypatch):
+    recipe = recipe_for_refit(swept(panel))
+    assert recipe.learning_rate in SWEPT
+    monkeypatch.setattr(nets, "sweep", None)
+    fits, _, tasks = draws(1)
+    assert recipe.fit(panel, Roles(fits[0]), tasks[0], NEVER).weights_
+
+
+def test_rates_that_blow_up_lose(panel, monkeypatch):
+    monkeypatch.setattr(finder, "SWEPT", (1e-3, 1e6))
+    assert swept(panel, clip=1e9).stopped_["learning_rate"] == 1e-3
+    monkeypatch.setattr(nets, "TOGETHER_BELOW", 0)
+    assert swept(panel, clip=1e9).stopped_["learning_rate"] == 1e-3
