@@ -27,7 +27,7 @@ MAY_CHANGE = {
 }  # between two calls of one study; anything else makes another study
 
 COMMENTS = {
-    "source": "a registered source (python -m ensemble_forecast list sources), such as ccxt:binance:BTC/USDT:1d, or the path of a CSV or parquet file",
+    "source": "a registered source, such as btc_usd_daily or ccxt:binance:BTC/USDT:1d, or the path of a CSV or parquet file",
     "target": "column to forecast; without it: y, then close, then the only numeric column",
     "freq": "calendar as a pandas offset alias (D, h, W, MS ...); without it: found in the stamps",
     "gaps": "error: refuse missing steps; mask: keep them missing, never scored; fill: carry the last value forward",
