@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ensemble_forecast.data import numerals
+from ensemble_forecast.data import exports, numerals
 from ensemble_forecast.errors import BadInput
 
 DELIMITERS = ",;\t|"
@@ -72,9 +72,12 @@ def _decode(path: Path, raw: bytes) -> str:
 
 def _read_csv(path: Path, text: str) -> pd.DataFrame:
     """Read CSV text, all cells as text first, so that nothing is guessed cell by cell."""
+    text = exports.without_banner(text)
     delimiter = _delimiter(text)
     header = next(row for row in csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True) if any(cell.strip() for cell in row))
     if sum(_is_number(cell) for cell in header) * 2 > len(header):
+        if (names := exports.header_for(header)) is not None:
+            return _read_csv(path, f"{delimiter.join(names)}\n{text}")
         raise BadInput(f"{path}, row 1: numbers stand where the names of the columns should; put a header line first, such as ds,y")
     try:
         frame = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, skipinitialspace=True, keep_default_na=False, na_values=[""])
@@ -86,7 +89,7 @@ def _read_csv(path: Path, text: str) -> pd.DataFrame:
     if len(frame.columns) == len(header):
         frame.columns = pd.Index([name.strip() for name in header], dtype=object)  # pandas would rename repeated names
     frame = frame.dropna(axis=1, how="all") if any(not name.strip() for name in header) else frame  # a delimiter at the end of every line
-    return _with_numbers(frame, delimiter)
+    return _with_numbers(exports.normalised(frame), delimiter)
 
 
 def _with_numbers(frame: pd.DataFrame, delimiter: str) -> pd.DataFrame:
