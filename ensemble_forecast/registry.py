@@ -77,6 +77,25 @@ CALIBRATIONS = {
 }
 FEATURES = {
     "candles": "ensemble_forecast.features.candles:candle_covariates",
+    "price": "ensemble_forecast.features.market.price:price",
+    "averages": "ensemble_forecast.features.market.averages:averages",
+    "volatility": "ensemble_forecast.features.market.volatility:volatility",
+    "channels": "ensemble_forecast.features.market.channels:channels",
+    "patterns": "ensemble_forecast.features.market.patterns:patterns",
+    "momentum": "ensemble_forecast.features.market.momentum:momentum",
+    "trend": "ensemble_forecast.features.market.trend:trend",
+    "volume": "ensemble_forecast.features.market.volume:volume",
+    "risk": "ensemble_forecast.features.market.risk:risk",
+    "moments": "ensemble_forecast.features.market.moments:moments",
+    "waves": "ensemble_forecast.features.market.waves:waves",
+    "clock": "ensemble_forecast.features.market.clock:clock",
+    "interactions": "ensemble_forecast.features.market.interactions:interactions",
+    "normalised": "ensemble_forecast.features.market.normalised:normalised",
+    "regime": "ensemble_forecast.features.market.regime:regime",
+    "entropy": "ensemble_forecast.features.market.entropy:entropy",
+    "hurst": "ensemble_forecast.features.market.hurst:hurst",
+    "wavelets": "ensemble_forecast.features.market.wavelets:wavelets",
+    "garch": "ensemble_forecast.features.market.garch:garch",
 }
 SOURCES = {
     "btc_usd_daily": "ensemble_forecast.data.samples:btc_usd_daily",

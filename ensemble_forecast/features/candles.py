@@ -26,20 +26,15 @@ def candle_covariates(panel: Panel) -> Panel:
     BadInput
         When a price is not above zero or a volume is negative; the message names series and step.
     """
-    place = {name.lower(): j for j, name in enumerate(panel.past_names)}
-    if not all(name in place for name in PRICES):
+    column = candle_columns(panel)
+    if column is None:
         return panel
-    column = {name: panel.past[:, place[name]] for name in (*PRICES, "close", "volume") if name in place}
-    close = column.get("close", panel.y)
-    for name, values in (*((name, column[name]) for name in PRICES), ("close", close)):
-        _refuse(panel, values <= 0, values, f"price {name!r} must be above zero")
-    body = np.log(close) - np.log(column["open"])
+    body = np.log(column["close"]) - np.log(column["open"])
     made = {
         "log_range": np.log(column["high"]) - np.log(column["low"]),
-        "log_body": np.where(np.isnan(close) & ~np.isnan(column["open"]), 0.0, body),
+        "log_body": np.where(np.isnan(column["close"]) & ~np.isnan(column["open"]), 0.0, body),
     }
     if "volume" in column:
-        _refuse(panel, column["volume"] < 0, column["volume"], "volume must not be negative")
         made["log_volume"] = np.log1p(column["volume"])
     kept = [j for j, name in enumerate(panel.past_names) if name.lower() not in column]
     return replace(
@@ -47,6 +42,28 @@ def candle_covariates(panel: Panel) -> Panel:
         past=np.column_stack([panel.past[:, kept], *made.values()]),
         past_names=(*(panel.past_names[j] for j in kept), *made),
     )
+
+
+def candle_columns(panel: Panel) -> dict[str, np.ndarray] | None:
+    """Find open, high, low, close and, where there is one, volume in a panel: float64, one entry a row; None where it holds no candles.
+
+    Names are matched without regard to case; the close is the past covariate of that name, or else the target.
+
+    Raises
+    ------
+    BadInput
+        When a price is not above zero or a volume is negative; the message names series and step.
+    """
+    place = {name.lower(): j for j, name in enumerate(panel.past_names)}
+    if not all(name in place for name in PRICES):
+        return None
+    column = {name: panel.past[:, place[name]] for name in (*PRICES, "close", "volume") if name in place}
+    column.setdefault("close", panel.y)
+    for name in (*PRICES, "close"):
+        _refuse(panel, column[name] <= 0, column[name], f"price {name!r} must be above zero")
+    if "volume" in column:
+        _refuse(panel, column["volume"] < 0, column["volume"], "volume must not be negative")
+    return column
 
 
 def _refuse(panel: Panel, wrong: np.ndarray, values: np.ndarray, rule: str) -> None:
@@ -57,4 +74,4 @@ def _refuse(panel: Panel, wrong: np.ndarray, values: np.ndarray, rule: str) -> N
     series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
     step = row - int(panel.offsets[series])
     day = panel.stamps(series, step, 1)[0]
-    raise BadInput(f"series {panel.ids[series]!r}, step {step} ({day}): {rule}; got {values[row]:g}; correct the row or leave out features 'candles'")
+    raise BadInput(f"series {panel.ids[series]!r}, step {step} ({day}): {rule}; got {values[row]:g}; correct the row, or leave the feature sets of candles out of features")
