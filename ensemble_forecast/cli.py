@@ -142,6 +142,7 @@ def predict(
 ) -> None:
     """Forecast the next horizon with the saved ensemble, from the study's data or from newer ones."""
     from ensemble_forecast import overview, pipeline, workflow
+    from ensemble_forecast.features.sets import own_sets
     from ensemble_forecast.forecaster import load
     from ensemble_forecast.report import terminal
     from ensemble_forecast.study import read_frame
@@ -150,8 +151,9 @@ def predict(
     path = overview.run_path(name, runs)
     if not (path / "ensemble").exists():
         raise BadInput(f"study {name!r} has no ensemble yet: run python -m ensemble_forecast stack --study {name}")
-    model = load(path / "ensemble")
-    frame = read_frame(str(data) if data is not None else pipeline.read(path / "pipeline.toml").source, terminal.logger(quiet))
+    settings = pipeline.read(path / "pipeline.toml")
+    model = load(path / "ensemble", allow=own_sets(settings.features))  # naming a set in a pipeline is leave to run it
+    frame = read_frame(str(data) if data is not None else settings.source, terminal.logger(quiet))
     table = model.predict(frame)
     if plot is not None:
         from ensemble_forecast.report.plot import write_plot

@@ -20,9 +20,10 @@ from ensemble_forecast.deadline import Deadline, seconds
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import MIN_STEPS
+from ensemble_forecast.features.sets import own_sets, with_features
 from ensemble_forecast.overview import leaderboard
 from ensemble_forecast.pipeline import check
-from ensemble_forecast.study import FRAME, open_study, silent, with_features
+from ensemble_forecast.study import FRAME, open_study, silent
 
 
 class EnsembleForecaster(BaseEstimator):
@@ -304,14 +305,18 @@ def load(folder: str | Path, allow: Sequence[str] = ()) -> EnsembleForecaster:
     folder
         What `EnsembleForecaster.save` or the verb ``stack`` wrote, such as ``runs/btc/ensemble``.
     allow
-        Classes of your own that may be constructed, as ``"package.module:Class"``.
+        Classes and feature sets of your own that may be imported, as ``"package.module:Class"``.
 
     Raises
     ------
     BadInput
-        When the folder is not a saved ensemble, was changed after it was written, or is of a newer format.
+        When the folder is not a saved ensemble, was changed after it was written, is of a newer format, or needs what is not allowed.
     """
     parts, manifest = persist.load(Path(folder), tuple(allow))
+    if strange := [name for name in own_sets(manifest["features"]) if name not in allow]:
+        raise BadInput(
+            f"{folder} reads the feature sets {strange}, which are not part of this package; if you trust them: load(folder, allow={strange})"
+        )
     task, columns = parts["task"], manifest["columns"]
     model = EnsembleForecaster(
         horizon=task.horizon,

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_forecast import pipeline as pipelines
+from ensemble_forecast.data.columns import Columns
+from ensemble_forecast.data.frames import to_panel
+from ensemble_forecast.data.samples import btc_usd_daily
 from ensemble_forecast.deadline import seconds
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.sets import columns_of
 from ensemble_forecast.registry import COMBINERS, FEATURES, LEARNERS, METRICS, NETS, SOURCES, did_you_mean
 from ensemble_forecast.search.extent import extent
 from ensemble_forecast.search.spaces import load_space
@@ -129,6 +133,8 @@ def list_kind(kind: str, runs: Path) -> list[dict[str, Any]]:
     BadInput
         When the kind is unknown.
     """
+    if kind == "features":
+        return [entry for name in FEATURES for entry in _columns(name)]
     if kind in REGISTERED:
         return [{"name": name, "summary": _summary(path)} for name, path in REGISTERED[kind].items()]
     if kind in TOML_FOLDERS:
@@ -136,6 +142,12 @@ def list_kind(kind: str, runs: Path) -> list[dict[str, Any]]:
     if kind == "studies":
         return [{"name": name, "summary": str(runs / name)} for name in studies(runs)]
     raise BadInput(f"unknown kind {kind!r}; {did_you_mean(kind, [*REGISTERED, *TOML_FOLDERS, 'studies'])}")
+
+
+def _columns(name: str) -> list[dict[str, Any]]:
+    """List a feature set and the columns it makes, as of a few candles."""
+    made = columns_of(name, to_panel(btc_usd_daily().head(30), Columns()))
+    return [{"name": name, "summary": _summary(FEATURES[name])}, *({"name": column, "summary": f"in set {name}"} for column in made)]
 
 
 def _extent(kind: str, path: Path) -> dict[str, Any]:

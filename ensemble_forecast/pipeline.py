@@ -32,7 +32,7 @@ COMMENTS = {
     "freq": "calendar as a pandas offset alias (D, h, W, MS ...); without it: found in the stamps",
     "gaps": "error: refuse missing steps; mask: keep them missing, never scored; fill: carry the last value forward",
     "known": "columns known ahead, such as holidays and prices already set",
-    "features": "feature sets to add (python -m ensemble_forecast list features)",
+    "features": "feature sets to add (python -m ensemble_forecast list features), or your own as package.module:function",
     "horizon": "steps ahead",
     "season": "steps in a season: scales errors and defines the seasonal naive; without it: by the calendar (24 hours, 7 days ...) or the data",
     "kind": "quantiles, or direction: the probability that the target lies above its last value",

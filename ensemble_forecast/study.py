@@ -3,7 +3,7 @@
 import itertools
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -17,13 +17,15 @@ from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
 from ensemble_forecast.data.frames import fingerprint, settle, to_panel
-from ensemble_forecast.data.origins import Origins
+from ensemble_forecast.data.origins import last_stamp, steps_until
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.table import Log
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.audit import audit
 from ensemble_forecast.features.periods import automatic_season
+from ensemble_forecast.features.sets import with_features
 from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.registry import find
@@ -94,20 +96,14 @@ def read_frame(source: str, log: Log) -> pd.DataFrame:
     return read(what, log) if colon else read()
 
 
-def with_features(panel: Panel, features: Sequence[str]) -> Panel:
-    """Add feature sets to a panel."""
-    for name in features:
-        panel = find(name, "features")(panel)
-    return panel
-
-
 def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame | None = None, fresh: bool = False, log: Log) -> Study:
     """Open a study, creating its run folder on the first call.
 
     Raises
     ------
     BadInput
-        When the study was begun with other settings or other data; the message names ``--fresh``, which renames the old folder aside.
+        When the study was begun with other settings or other data; the message names ``--fresh``, which renames the old folder aside. When a
+        feature looks ahead; the message names it.
     """
     path = runs / check_name(name)
     if frame is None and not pipelines.is_source(pipeline.source):
@@ -125,6 +121,7 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     if begins:
         study = Study(name, RunFolder(path), pipeline, columns, latest, latest)
         _ = study.plan  # refuses series that are too short before anything is written or moved
+        audit(raw, latest, pipeline.features)
         if path.exists():
             _set_aside(path, log)
         pipelines.write(pipeline, record, _resolve(study))
@@ -133,7 +130,7 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     if changed := pipelines.changes(before, pipeline):
         raise BadInput(f"study {name!r} was begun with other settings: {'; '.join(changed)}. Take another --study name, or add --fresh to start anew")
     resolved = pipelines.parse_toml(record)["resolved"]
-    panel = latest.cut(_steps_until(latest, np.datetime64(resolved["data_end"])))
+    panel = latest.cut(steps_until(latest, np.datetime64(resolved["data_end"])))
     if fingerprint(panel, panel.ends_S) != resolved["data_hash"]:
         raise BadInput(
             f"study {name!r} was begun with other data: {pipeline.source} differs in its rows up to {resolved['data_end']}. "
@@ -195,27 +192,13 @@ def studies(runs: Path) -> list[str]:
 def _resolve(study: Study) -> dict[str, Any]:
     """Find out at the start of a run what is recorded once and never changed."""
     return {
-        "data_end": str(_last_stamp(study.panel)),
+        "data_end": str(last_stamp(study.panel)),
         "data_hash": fingerprint(study.panel, study.panel.ends_S),  # rows ahead are no data yet
         "n_series": study.panel.n_series,
         "windows": len(study.plan.folds),
         "windows_aligned_by": study.plan.aligned,
         "versions": {package: version(package) for package in PACKAGES},
     }
-
-
-def _last_stamp(panel: Panel) -> np.datetime64:
-    stamp: np.datetime64 = panel.stamps_at(np.arange(panel.n_series), panel.ends_S).max().astype("datetime64[s]")
-    return stamp
-
-
-def _steps_until(panel: Panel, stamp: np.datetime64) -> np.ndarray:
-    """Last step of each series whose stamp is not after the given one; -1 where there is none."""
-    if _last_stamp(panel) <= stamp:
-        return panel.ends_S
-    steps = Origins.between(np.zeros(panel.n_series, dtype=np.int64), panel.ends_S)
-    seen = panel.stamps_at(steps.series, steps.step) <= stamp
-    return np.bincount(steps.series[seen], minlength=panel.n_series) - 1
 
 
 def _refuse_impossible_log(panel: Panel, pipeline: Pipeline) -> None:

@@ -66,6 +66,21 @@ def truth(panel: Panel, origins: Origins, horizon: int) -> np.ndarray:
     return np.where(inside_NH, panel.y[row_NH] if len(panel.y) else np.nan, np.nan)
 
 
+def last_stamp(panel: Panel) -> np.datetime64:
+    """Stamp of the newest observed step of all series."""
+    stamp: np.datetime64 = panel.stamps_at(np.arange(panel.n_series), panel.ends_S).max().astype("datetime64[s]")
+    return stamp
+
+
+def steps_until(panel: Panel, stamp: np.datetime64) -> np.ndarray:
+    """Last step of each series whose stamp is not after the given one; -1 where there is none."""
+    if last_stamp(panel) <= stamp:
+        return panel.ends_S
+    steps = Origins.between(np.zeros(panel.n_series, dtype=np.int64), panel.ends_S)
+    seen = panel.stamps_at(steps.series, steps.step) <= stamp
+    return np.bincount(steps.series[seen], minlength=panel.n_series) - 1
+
+
 def outcome(panel: Panel, origins: Origins, task: Task) -> np.ndarray:
     """Gather what forecasts are scored against: the target, or for kind ``direction`` the label (1 up, 0 not), NaN where unknown; NH."""
     truth_NH = truth(panel, origins, task.horizon)

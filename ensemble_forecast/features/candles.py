@@ -74,4 +74,7 @@ def _refuse(panel: Panel, wrong: np.ndarray, values: np.ndarray, rule: str) -> N
     series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
     step = row - int(panel.offsets[series])
     day = panel.stamps(series, step, 1)[0]
-    raise BadInput(f"series {panel.ids[series]!r}, step {step} ({day}): {rule}; got {values[row]:g}; correct the row, or leave the feature sets of candles out of features")
+    raise BadInput(
+        f"series {panel.ids[series]!r}, step {step} ({day}): {rule}; got {values[row]:g}; "
+        "correct the row, or leave 'candles' and the sets that read candles out of features"
+    )

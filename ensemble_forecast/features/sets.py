@@ -1,7 +1,6 @@
 """Feature sets by name: those of the registry, and a user's own by their import string."""
 
 import importlib
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -71,11 +70,6 @@ def with_features(panel: Panel, names: Sequence[str]) -> Panel:
 def columns_of(name: str, panel: Panel) -> list[str]:
     """Name the columns that a set makes from a panel."""
     return [column for column in find_set(name)(panel).past_names if column not in panel.past_names]
-
-
-def summary_of(name: str) -> str:
-    """First line of a set's docstring."""
-    return (inspect.getdoc(find_set(name)) or "").split("\n")[0]
 
 
 def _check(name: str, panel: Panel, answer: Panel) -> None:

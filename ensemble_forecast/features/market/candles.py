@@ -1,7 +1,7 @@
 """The candles of one series, without holes, and the figures that several feature sets read."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from ensemble_forecast.features.market.recursions import adapt, smooth
 
 P = ParamSpec("P")
 Columns = dict[str, np.ndarray]
+Prices = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]  # open, high, low, close, volume
 Memory = list[tuple[np.ndarray, Any]]  # of each recursion, in the order of the calls: its outputs, and where it had got to
 QUIET_LOG = 1e-6  # volatility below this, per step, counts as this: the logarithm of a constant price has to end somewhere
 
@@ -187,20 +188,18 @@ class Candles:
         return rolling.ratio(self.wilder(change, window), self.wilder(np.abs(change), window))
 
 
-
-def complete(prices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def complete(prices: dict[str, np.ndarray]) -> Prices:
     """Fill holes from the past alone; the first close must be there. A high below the body, or a low above it, is moved to its edge."""
-    rows = np.arange(len(prices["close"]))
-    filled = {name: values[np.maximum.accumulate(np.where(np.isnan(values), 0, rows))] for name, values in prices.items() if name in ("close", "volume")}
-    close = filled["close"]
+    close = _carried_on(prices["close"])
     opened = np.where(np.isnan(prices["open"]), np.concatenate([close[:1], close[:-1]]), prices["open"])
-    made = {
-        "open": opened,
-        "high": np.fmax(prices["high"], np.maximum(opened, close)),
-        "low": np.fmin(prices["low"], np.minimum(opened, close)),
-        "close": close,
-    }
-    return made | ({"volume": np.nan_to_num(filled["volume"])} if "volume" in filled else {})
+    high, low = np.fmax(prices["high"], np.maximum(opened, close)), np.fmin(prices["low"], np.minimum(opened, close))
+    return opened, high, low, close, np.nan_to_num(_carried_on(prices["volume"])) if "volume" in prices else None
+
+
+def _carried_on(values: np.ndarray) -> np.ndarray:
+    """Put the last known value where one is missing."""
+    filled: np.ndarray = values[np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(len(values))))]
+    return filled
 
 
 def candles_of(panel: Panel) -> list[tuple[int, Candles]]:
@@ -222,7 +221,7 @@ def candles_of(panel: Panel) -> list[tuple[int, Candles]]:
     return _READ[panel]
 
 
-def _read(panel: Panel, column: dict[str, np.ndarray]) -> Any:
+def _read(panel: Panel, column: dict[str, np.ndarray]) -> Iterator[tuple[int, Candles]]:
     """Cut the columns into series."""
     for series in range(panel.n_series):
         first, last = int(panel.offsets[series]), int(panel.offsets[series] + panel.lengths_S[series])
@@ -233,6 +232,5 @@ def _read(panel: Panel, column: dict[str, np.ndarray]) -> Any:
         prices = complete({name: values[begin:last] for name, values in column.items()})
         step = np.arange(last - begin)
         stamp = panel.stamps_at(np.full(len(step), series), step + (begin - first)).astype("datetime64[s]")
-        unit = 2.0 ** (36 - int(np.frexp(prices["close"][0])[1]))
-        volume = prices.pop("volume", None)
-        yield begin, Candles(**prices, volume=volume, stamp=stamp, step=step, unit=unit)
+        unit = 2.0 ** (36 - int(np.frexp(prices[3][0])[1]))
+        yield begin, Candles(*prices, stamp=stamp, step=step, unit=unit)

@@ -22,7 +22,7 @@ def garch(candles: Candles) -> Columns:
     squared = change**2
     usual = candles.recur(functools.partial(smooth, weight=1 / LONG_RUN, warm_up=WARM_UP), squared)
     early = candles.recur(functools.partial(smooth, weight=1 / LONG_RUN, warm_up=1), squared)
-    columns = {}
+    columns: Columns = {}
     for decay in HALVES:
         variance = candles.recur(functools.partial(smooth, weight=1 - decay, warm_up=WARM_UP), squared)
         columns |= _read(f"ewma_{round(100 * decay)}", variance, usual, change)
@@ -39,7 +39,7 @@ def garch(candles: Candles) -> Columns:
 
 
 def _read(name: str, variance: np.ndarray, usual: np.ndarray, change: np.ndarray) -> Columns:
-    """What one recursion tells: expected volatility, against the usual one, and how far the last return went beyond what was expected."""
+    """Tell what to expect by one recursion, against what is usual, and how far the last return went beyond what was expected."""
     volatility = np.sqrt(variance)
     return {
         name: log_of(volatility),

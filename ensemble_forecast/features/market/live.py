@@ -1,14 +1,14 @@
 """One new candle at a time: the same sets, on a short tail, with the recursions taken up where they were left."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.features.market.candles import Candles, Memory, candles_of, complete
-from ensemble_forecast.features.market.on_candles import computed
+from ensemble_forecast.features.market.candles import Candles, Columns, Memory, candles_of, complete
+from ensemble_forecast.features.market.on_candles import LARGEST, computed
 from ensemble_forecast.features.sets import find_set
 
 TAIL = 640  # rows: more than the longest chain of windows in any set reaches back (volatility_rank_500 over 24 returns)
@@ -32,9 +32,12 @@ class Live:
     """
 
     def __init__(self, names: Sequence[str], panel: Panel) -> None:
-        self._sets = [getattr(find_set(name), "__wrapped__", None) for name in names]
-        if None in self._sets:
-            raise BadInput(f"feature set {names[self._sets.index(None)]!r} is not written for candles: decorate it with on_candles")
+        self._sets: list[Callable[[Candles], Columns]] = []
+        for name in names:
+            columns = getattr(find_set(name), "__wrapped__", None)
+            if columns is None:
+                raise BadInput(f"feature set {name!r} is not written for candles: decorate it with on_candles")
+            self._sets.append(columns)
         series = candles_of(panel)
         if len(series) != 1:
             raise BadInput(f"live features go on from one series of candles; the panel holds {len(series)}: cut one out, or make one Live for each")
@@ -44,7 +47,8 @@ class Live:
 
     def _compute(self, candles: Candles) -> dict[str, float]:
         """Compute all sets, in their order: that tells the recursions apart."""
-        return {name: float(values[-1]) for columns in self._sets for name, values in computed(columns, candles).items()}
+        newest = {name: float(values[-1]) for columns in self._sets for name, values in computed(columns, candles).items()}
+        return {name: min(max(value, -LARGEST), LARGEST) if value == value else value for name, value in newest.items()}
 
     def _keep(self, candles: Candles) -> None:
         """Remember the tail of candles and recursions."""
@@ -53,7 +57,7 @@ class Live:
         memory: Memory = [(out[-TAIL:].copy(), state) for out, state in candles.memory]
         self._last = replace(candles, **tails, volume=volume, memory=memory, known={})
 
-    def append(self, stamp: np.datetime64, *, open: float, high: float, low: float, close: float, volume: float = np.nan) -> dict[str, float]:  # noqa: A002
+    def append(self, stamp: np.datetime64, *, open: float, high: float, low: float, close: float, volume: float = np.nan) -> dict[str, float]:
         """Take one candle on; NaN stands for what is missing.
 
         Parameters
@@ -75,15 +79,19 @@ class Live:
         last, prices = self._last, {"open": open, "high": high, "low": low, "close": close}
         if stamp <= last.stamp[-1] or any(value <= 0 for value in prices.values()) or volume < 0:
             raise BadInput(
-                f"a new candle must follow {last.stamp[-1]} with prices above zero and a volume of zero or more; got {prices}, volume {volume} at {stamp}"
+                f"a new candle must follow {last.stamp[-1]}, with prices above zero and a volume of zero or more; "
+                f"got {prices}, volume {volume} at {stamp}; correct it, or pass NaN for what is missing"
             )
         grown = {name: np.append(getattr(last, name), value) for name, value in prices.items()}
         if last.volume is not None:
             grown["volume"] = np.append(last.volume, volume)
-        newest = {name: values[-TAIL:] for name, values in complete(grown).items()}
+        opened, highs, lows, closes, volumes = complete(grown)
         candles = Candles(
-            **{name: newest[name] for name in FIELDS},
-            volume=newest.get("volume"),
+            opened[-TAIL:],
+            highs[-TAIL:],
+            lows[-TAIL:],
+            closes[-TAIL:],
+            None if volumes is None else volumes[-TAIL:],
             stamp=np.append(last.stamp, stamp.astype("datetime64[s]"))[-TAIL:],
             step=np.append(last.step, last.step[-1] + 1)[-TAIL:],
             unit=last.unit,

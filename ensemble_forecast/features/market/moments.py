@@ -1,5 +1,7 @@
 """Statistics of the last returns: their distribution, their memory, and where the newest stand in it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ensemble_forecast.features.market.candles import Candles, Columns
@@ -19,12 +21,12 @@ def moments(candles: Candles) -> Columns:
         centre, scale = spread(change, window)
         columns[f"t_of_mean_{window}"] = ratio(centre, scale) * np.sqrt(window)
         columns[f"skewness_{window}"], columns[f"kurtosis_{window}"] = shape(change, window)
-        columns[f"autocorrelation_1_{window}"] = correlation(change, lag(change, 1), window)
-        columns[f"size_autocorrelation_1_{window}"] = correlation(size, lag(size, 1), window)
-        columns[f"leverage_{window}"] = correlation(lag(change, 1), size, window)
+        columns[f"autocorrelation_1_{window}"] = _memory(change, 1, window)
     for steps in (2, 3, 5, 12, 24):
-        columns[f"autocorrelation_{steps}_168"] = correlation(change, lag(change, steps), 168)
-    columns["size_autocorrelation_24_168"] = correlation(size, lag(size, 24), 168)
+        columns[f"autocorrelation_{steps}_168"] = _memory(change, steps, 168)
+    for steps in (1, 24):
+        columns[f"size_autocorrelation_{steps}_168"] = correlation(size, lag(size, steps), 168)
+    columns["leverage_168"] = correlation(lag(change, 1), size, 168)
     for steps in (2, 5, 12, 24):  # Lo and MacKinlay 1988 (doi:10.1093/rfs/1.1.41)
         long, short = mean(candles.returns(steps) ** 2, 168), mean(change**2, 168)
         columns[f"variance_ratio_{steps}"] = np.log(np.maximum(ratio(long, steps * short), 1e-3))
@@ -41,11 +43,17 @@ def moments(candles: Candles) -> Columns:
     return columns
 
 
-def _quantile(share: float):  # type: ignore[no-untyped-def]
+def _memory(change: np.ndarray, steps: int, window: int) -> np.ndarray:
+    """Autocorrelation about zero, which the mean of returns is next to."""
+    return np.clip(ratio(mean(change * lag(change, steps), window), mean(change**2, window)), -1.0, 1.0)
+
+
+def _quantile(share: float) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function that takes the value at this share of each window."""
 
     def take(windows: np.ndarray) -> np.ndarray:
         place = round(share * (windows.shape[1] - 1))
-        return np.partition(windows, place, axis=1)[:, place]
+        picked: np.ndarray = np.partition(windows, place, axis=1)[:, place]
+        return picked
 
     return take

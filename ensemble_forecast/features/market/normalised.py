@@ -11,7 +11,7 @@ from ensemble_forecast.features.market.volatility import log_of
 
 @on_candles
 def normalised(candles: Candles) -> Columns:
-    """Returns over their deviation, and z-scores and ranks of return, range, body, ATR, volatility, relative strength and distance to a mean."""
+    """Divide returns by their deviation; take z-scores and ranks of return, range, body, ATR, volatility, relative strength and distances."""
     close, log_range = candles.log_close(), log_of(candles.log_high() - candles.log_low())
     usual = candles.realised(100)
     columns = {f"return_{steps}": ratio(candles.returns(steps), usual * np.sqrt(steps)) for steps in STEPS}

@@ -24,13 +24,13 @@ def on_candles(columns: Callable[[Candles], Columns]) -> Callable[[Panel], Panel
         made: dict[str, np.ndarray] = {}
         for begin, candles in candles_of(panel):
             for name, values in computed(columns, candles).items():
-                made.setdefault(name, np.full(len(panel.y), np.nan))[begin : begin + len(values)] = values
+                made.setdefault(name, np.full(len(panel.y), np.nan))[begin : begin + len(values)] = np.clip(values, -LARGEST, LARGEST)
         return replace(panel, past=np.column_stack([panel.past, *made.values()]), past_names=(*panel.past_names, *made))
 
     return append
 
 
 def computed(columns: Callable[[Candles], Columns], candles: Candles) -> Columns:
-    """Compute the columns of one series under their full names, cut off at `LARGEST`."""
+    """Compute the columns of one series under their full names."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # NaN of the warm-up goes through everything
-        return {f"{columns.__name__}_{name}": np.clip(values, -LARGEST, LARGEST) for name, values in columns(candles).items()}
+        return {f"{columns.__name__}_{name}": values for name, values in columns(candles).items()}

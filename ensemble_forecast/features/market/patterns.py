@@ -26,7 +26,7 @@ def patterns(candles: Candles) -> Columns:
         columns[name] = np.where(warm, found.astype(float), np.nan)
     inside = (candles.high[1:] < candles.high[:-1]) & (candles.low[1:] > candles.low[:-1])
     outside = (candles.high[1:] > candles.high[:-1]) & (candles.low[1:] < candles.low[:-1])
-    pointed = sum(columns.values())
+    pointed = np.sum(list(columns.values()), axis=0)
     first = np.full(1, np.nan)
     return columns | {
         "inside_bar": np.concatenate([first, inside.astype(float)]),

@@ -12,7 +12,7 @@ MOST_STREAK = 50
 
 @on_candles
 def price(candles: Candles) -> Columns:
-    """Returns over one step to a week of hours, and body, shadows, gap and place of the close within its candle."""
+    """Take returns over one step to a week of hours, and body, shadows, gap and place of the close within its candle."""
     log_open, log_high, log_low, log_close = candles.log_open(), candles.log_high(), candles.log_low(), candles.log_close()
     width = log_high - log_low
     change = candles.returns(1)

@@ -27,9 +27,9 @@ def volume(candles: Candles) -> Columns:
         whole = total(traded, window)
         columns[f"on_balance_{window}"] = ratio(total(np.sign(change) * traded, window), whole)
         columns[f"accumulation_{window}"] = ratio(total(place * traded, window), whole)
-        columns[f"with_return_{window}"] = correlation(busy, change, window)
-        columns[f"with_size_{window}"] = correlation(busy, np.abs(change), window)
         columns[f"vwap_{window}"] = ratio(close - ratio(total(typical * traded, window), whole), candles.atr(14)) * (whole > 0)
+    columns["with_return_50"] = correlation(busy, change, 50)
+    columns["with_size_50"] = correlation(busy, np.abs(change), 50)
     flow = np.sign(typical - lag(typical, 1)) * traded
     for window in (14, 28):
         columns[f"money_flow_{window}"] = ratio(total(flow, window), total(np.abs(flow), window))
