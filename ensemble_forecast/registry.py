@@ -55,6 +55,7 @@ WRAPPERS = {
     "bagged": "ensemble_forecast.learners.bagged:Bagged",
     "boosted": "ensemble_forecast.learners.boosted:Boosted",
     "encoded": "ensemble_forecast.learners.encoded:Encoded",
+    "selected": "ensemble_forecast.learners.selected:Selected",
 }
 COMBINERS = {  # in the order in which the contest judges them: what is cheap for what it gains comes first
     "mean": "ensemble_forecast.ensemble.averages:Mean",

@@ -192,3 +192,10 @@ def _last_steps(panel: Panel) -> tuple[np.ndarray, str]:
     calendar = pd.date_range(panel.start_S.min(), stamps[-1], freq=panel.freq).to_numpy()
     present = np.searchsorted(calendar, stamps[2 * reaching >= panel.n_series][-1])
     return present - np.searchsorted(calendar, panel.start_S.astype(calendar.dtype)), "calendar"
+
+
+def block_bootstrap(n: int, block: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw n positions as contiguous blocks with replacement (Kuensch 1989, doi:10.1214/aos/1176347265): int64 (n,), sorted."""
+    block = min(block, n)
+    starts = rng.integers(0, n - block + 1, size=-(-n // block))
+    return np.sort((starts[:, None] + np.arange(block)).reshape(-1)[:n])

@@ -183,7 +183,7 @@ def gain_on_shuffled(function: FeatureSet, panel: Panel, seed: int = 0) -> float
     split = 2 * len(x_RF) // 3
     scale_F = x_RF[:split].std(axis=0)
     x_RF = np.clip((x_RF - x_RF[:split].mean(axis=0)) / np.where(scale_F > 0, scale_F, np.inf), -5, 5)
-    fitted = x_RF[:split].T @ x_RF[:split] + 0.1 * split * np.eye(x_RF.shape[1])
+    fitted = x_RF[:split].T @ x_RF[:split] + split * np.eye(x_RF.shape[1])
     weight_F = np.linalg.solve(fitted, x_RF[:split].T @ change_R[:split])
     error_R = change_R[split:] - x_RF[split:] @ weight_F
     return float(1 - np.mean(error_R**2) / np.mean(change_R[split:] ** 2))

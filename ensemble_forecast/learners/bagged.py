@@ -12,14 +12,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TooShort
 from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, recipe_for_refit
 from ensemble_forecast.seeds import derive, generator
-from ensemble_forecast.windows import Roles
-
-
-def block_bootstrap(n: int, block: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw n positions as contiguous blocks with replacement (Kuensch 1989, doi:10.1214/aos/1176347265): int64 (n,), sorted."""
-    block = min(block, n)
-    starts = rng.integers(0, n - block + 1, size=-(-n // block))
-    return np.sort((starts[:, None] + np.arange(block)).reshape(-1)[:n])
+from ensemble_forecast.windows import Roles, block_bootstrap
 
 
 @dataclass(kw_only=True)

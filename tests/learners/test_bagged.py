@@ -4,9 +4,9 @@ from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.bagged import Bagged, block_bootstrap
+from ensemble_forecast.learners.bagged import Bagged
 from ensemble_forecast.learners.base import build
-from ensemble_forecast.windows import roles_until
+from ensemble_forecast.windows import block_bootstrap, roles_until
 
 RIDGE = {"family": "ridge", "params": {"context": 8}}
 

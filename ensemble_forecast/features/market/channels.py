@@ -29,7 +29,8 @@ def channels(candles: Candles) -> Columns:
         columns[f"bollinger_width_{window}"] = ratio(scale, unit)
         columns[f"bollinger_rank_{window}"] = candles.rank(deviation(close, window), 120)
         columns[f"keltner_{window}"] = ratio(close - candles.average(window), 2 * unit)
-        columns[f"squeeze_{window}"] = np.where(np.isnan(scale + unit), np.nan, scale < 0.75 * unit)  # Bollinger (2) within Keltner (1.5)
+    narrow = 2 * deviation(close, 20) < 1.5 * unit  # the Bollinger bands within the Keltner channel
+    columns["squeeze_20"] = np.where(np.isnan(deviation(close, 20) + unit), np.nan, narrow)
     columns["high_ever"] = close - candles.recur(greatest, high)
     columns["low_ever"] = np.log1p(close + candles.recur(greatest, -low))
     columns["shelf_20"] = ratio(mean(np.abs(close - lag(close, 1)), 20), highest(high, 20) - lowest(low, 20))

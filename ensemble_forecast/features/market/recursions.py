@@ -72,7 +72,8 @@ def parabolic(state: Any, high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray
         stop += speed * (extreme - stop)
         stop = min(stop, bottom_1, bottom_2) if rising else max(stop, top_1, top_2)
         if (bottom < stop) if rising else (top > stop):
-            rising, stop, extreme, speed = not rising, extreme, bottom if rising else top, AF_STEP
+            stop = max(extreme, top, top_1) if rising else min(extreme, bottom, bottom_1)
+            rising, extreme, speed = not rising, bottom if rising else top, AF_STEP
         elif (top > extreme) if rising else (bottom < extreme):
             extreme, speed = top if rising else bottom, min(speed + AF_STEP, AF_MOST)
         out.append(stop)

@@ -12,7 +12,7 @@ import numpy as np
 Summary = Sequence[np.ndarray]
 Merge = Callable[[Summary, Summary, int, int], Summary]  # summaries of older and newer rows, and how many rows each has
 
-MOST_ROWS = 1024  # of a window
+MOST_ROWS = 4096  # of a window
 _UNKNOWN = np.full(MOST_ROWS, np.nan)
 TINY = 1e-12  # what is smaller counts as zero when something is divided by it: logs and returns of constant prices, and their rounding
 
