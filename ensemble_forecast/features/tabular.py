@@ -20,6 +20,7 @@ PHASES = 3  # values at the target's phase, for each season
 SCALE_FLOOR = 0.2  # of the series' own scale: flat stretches would make features explode
 PAST_COLUMNS = ("z", "change", "mean_3", "mean_7", "volatility")
 BLOCK = 2048  # origins at a time: bounds memory, changes nothing else
+COVARIATES = 16  # past covariates at a time, likewise: sets of features bring hundreds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,13 @@ def _origin_columns(panel: Panel, layout: Layout, origins: Origins, scale_N: np.
 
 def _past_columns(panel: Panel, layout: Layout, origins: Origins) -> np.ndarray:
     """Past covariates at the origin, as deviations from their own recent mean: (N, 5 C)."""
-    value_NCL = np.moveaxis(gather(panel.past, panel, origins, 4 * layout.unit), 2, 1)
+    groups = [panel.past[:, first : first + COVARIATES] for first in range(0, len(layout.past), COVARIATES)]
+    return np.concatenate([_group_columns(group, panel, layout, origins) for group in groups], axis=1)
+
+
+def _group_columns(past: np.ndarray, panel: Panel, layout: Layout, origins: Origins) -> np.ndarray:
+    """Compute the columns of some covariates, all of whose windows are in memory at a time."""
+    value_NCL = np.moveaxis(gather(past, panel, origins, 4 * layout.unit), 2, 1)
     mean_NC = _mean(value_NCL, 0.0)
     spread_NC = np.sqrt(_mean((value_NCL - mean_NC[..., None]) ** 2, 0.0))
     spread_NC = np.where(spread_NC > 1e-9 * np.abs(mean_NC), spread_NC, 1.0)

@@ -6,8 +6,8 @@ from ensemble_forecast.features.market.candles import Candles, Columns
 from ensemble_forecast.features.market.on_candles import on_candles
 from ensemble_forecast.features.market.rolling import lag, mean, ratio, weighted_mean
 
-WINDOWS = (5, 10, 20, 50, 100, 200)
-CROSSES = ((5, 20), (10, 50), (20, 100), (50, 200))
+WINDOWS = (5, 10, 20, 50, 200)
+CROSSES = ((5, 20), (10, 50), (50, 200))
 SLOPE_STEPS = 5
 
 
@@ -21,7 +21,7 @@ def averages(candles: Candles) -> Columns:
         columns[f"ema_{window}"] = ratio(close - candles.average(window), unit)
         columns[f"wma_{window}"] = ratio(close - weighted_mean(close, window), unit)
         columns[f"ema_slope_{window}"] = ratio(candles.average(window) - lag(candles.average(window), SLOPE_STEPS), unit)
-    for window in (16, 36, 81):  # squares: the last smoothing takes their root (Hull 2005)
+    for window in (16, 49):  # squares: the last smoothing takes their root (Hull 2005)
         hull = weighted_mean(2 * weighted_mean(close, window // 2) - weighted_mean(close, window), math.isqrt(window))
         columns[f"hull_{window}"] = ratio(close - hull, unit)
         columns[f"hull_slope_{window}"] = ratio(hull - lag(hull, 2), unit)

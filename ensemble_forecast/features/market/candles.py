@@ -92,9 +92,10 @@ class Candles:
 
         For what needs its windows whole. Where recursions go on only the newest row is computed, so that the result may not be used in other windows.
         """
-        windows = np.lib.stride_tricks.sliding_window_view(x, window) if len(x) >= window else np.empty((0, window))
-        windows = windows if self.before is None else windows[-1:]
         out = np.full(len(x), np.nan)
+        if len(x) < window:
+            return out
+        windows = np.lib.stride_tricks.sliding_window_view(x, window) if self.before is None else x[None, -window:]
         for first in range(0, len(windows), block):
             part = windows[first : first + block]
             begin = len(x) - len(windows) + first

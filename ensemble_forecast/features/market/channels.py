@@ -7,7 +7,7 @@ from ensemble_forecast.features.market.on_candles import on_candles
 from ensemble_forecast.features.market.recursions import greatest
 from ensemble_forecast.features.market.rolling import age_of_highest, deviation, highest, lag, lowest, mean, ratio, spread
 
-WINDOWS = (10, 20, 55, 100, 200)
+WINDOWS = (20, 55, 120)
 
 
 @on_candles

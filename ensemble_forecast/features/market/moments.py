@@ -30,9 +30,8 @@ def moments(candles: Candles) -> Columns:
     for steps in (2, 5, 12, 24):  # Lo and MacKinlay 1988 (doi:10.1093/rfs/1.1.41)
         long, short = mean(candles.returns(steps) ** 2, 168), mean(change**2, 168)
         columns[f"variance_ratio_{steps}"] = np.log(np.maximum(ratio(long, steps * short), 1e-3))
-    for window in (10, 20, 50, 100, 200):
-        columns[f"price_zscore_{window}"] = zscore(close, window)
-        columns[f"return_zscore_{window}"] = zscore(change, window)
+    columns |= {f"price_zscore_{window}": zscore(close, window) for window in (20, 50, 200)}
+    columns |= {f"return_zscore_{window}": zscore(change, window) for window in (20, 100)}
     turned = np.where(np.isnan(lag(change, 1)), np.nan, change * lag(change, 1) < 0)
     columns["turns_50"] = total(turned, 50) / 50
     for window in (50, 100):

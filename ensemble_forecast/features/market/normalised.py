@@ -27,7 +27,6 @@ def normalised(candles: Candles) -> Columns:
         "over_sma_100": close - mean(close, 100),
     }
     for name, values in figures.items():
-        columns[f"{name}_zscore_50"] = zscore(values, 50)
-        columns[f"{name}_zscore_200"] = zscore(values, 200)
+        columns[f"{name}_zscore_100"] = zscore(values, 100)
         columns[f"{name}_rank_100"] = candles.rank(values, 100)
     return columns

@@ -26,7 +26,10 @@ def smooth(state: Any, x: np.ndarray, *, weight: float, warm_up: int) -> tuple[n
             return out, (level, seen)
         begin = int(finite[0])
         level = x[begin]
-    run, _ = lfilter([weight], [1.0, weight - 1.0], x[begin:], zi=np.array([(1.0 - weight) * level]))
+    if len(x) == 1:  # a new candle: the filter by hand, without the library's long way in
+        run = weight * x + (1.0 - weight) * level
+    else:
+        run, _ = lfilter([weight], [1.0, weight - 1.0], x[begin:], zi=np.array([(1.0 - weight) * level]))
     out[begin:] = run
     out[begin : begin + max(warm_up - 1 - seen, 0)] = np.nan
     return out, (float(run[-1]), seen + len(run))

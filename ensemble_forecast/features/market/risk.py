@@ -6,7 +6,7 @@ from ensemble_forecast.features.market.candles import Candles, Columns
 from ensemble_forecast.features.market.on_candles import on_candles
 from ensemble_forecast.features.market.rolling import deviation, drawdown, highest, lowest, mean, ratio, total
 
-WINDOWS = (24, 72, 168)
+WINDOWS = (24, 168)
 TAIL = 0.05
 
 

@@ -27,7 +27,7 @@ def trend(candles: Candles) -> Columns:
         up = 1 - age_of_highest(candles.log_high(), window + 1) / window
         down = 1 - age_of_highest(-candles.log_low(), window + 1) / window
         columns[f"aroon_up_{window}"], columns[f"aroon_down_{window}"], columns[f"aroon_{window}"] = up, down, up - down
-    for window in (10, 20, 50, 100, 200):
+    for window in (20, 50, 200):
         slope, explained, left = rolling.trend(close, window)
         columns[f"slope_{window}"] = ratio(slope * np.sqrt(window), unit)
         columns[f"line_fit_{window}"] = np.sign(slope) * explained

@@ -6,7 +6,7 @@ from ensemble_forecast.features.market.candles import QUIET_LOG, Candles, Column
 from ensemble_forecast.features.market.on_candles import on_candles
 from ensemble_forecast.features.market.rolling import deviation, lag, mean, ratio, zscore
 
-WINDOWS = (10, 24, 72, 168)
+WINDOWS = (10, 24, 168)
 
 
 def log_of(volatility: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def volatility(candles: Candles) -> Columns:
     for window in (24, 72):
         columns[f"of_volatility_{window}"] = deviation(log_of(candles.realised(10)), window)
         columns[f"range_zscore_{window}"] = zscore(log_range, window)
-    columns["realised_10_over_72"] = columns["realised_10"] - columns["realised_72"]
+    columns["realised_10_over_24"] = columns["realised_10"] - columns["realised_24"]
     columns["realised_24_over_168"] = columns["realised_24"] - columns["realised_168"]
     columns["range_over_realised_24"] = columns["parkinson_24"] - columns["realised_24"]
     return columns
