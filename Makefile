@@ -30,6 +30,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/budgets.py
 	$(BIN)/python tests/benchmarks/many_series.py
 	$(BIN)/python tests/benchmarks/net_speed.py
+	$(BIN)/python tests/benchmarks/features.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
