@@ -121,7 +121,7 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     if begins:
         study = Study(name, RunFolder(path), pipeline, columns, latest, latest)
         _ = study.plan  # refuses series that are too short before anything is written or moved
-        audit(raw, latest, pipeline.features)
+        audit(raw, pipeline.features)
         if path.exists():
             _set_aside(path, log)
         pipelines.write(pipeline, record, _resolve(study))

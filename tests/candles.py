@@ -9,6 +9,7 @@ from ensemble_forecast.data.frames import to_panel
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.samples import btc_usd_daily
 from ensemble_forecast.features.market.on_candles import on_candles
+from ensemble_forecast.features.market.rolling import mean
 from ensemble_forecast.registry import FEATURES
 
 NAMES = ("open", "high", "low", "volume")
@@ -41,6 +42,16 @@ def candle_panel(column):
 def range_only(candles):
     """Tell the range: a set as users write theirs."""
     return {"range": candles.log_high() - candles.log_low()}
+
+
+@on_candles
+def far_back(candles):
+    return {"mean": mean(candles.returns(1), 700)}
+
+
+@on_candles
+def rank_in_window(candles):
+    return {"mean": mean(candles.rank(candles.returns(1), 20), 20)}
 
 
 def appended(panel, name, values):

@@ -68,7 +68,8 @@ def truth(panel: Panel, origins: Origins, horizon: int) -> np.ndarray:
 
 def last_stamp(panel: Panel) -> np.datetime64:
     """Stamp of the newest observed step of all series."""
-    stamp: np.datetime64 = panel.stamps_at(np.arange(panel.n_series), panel.ends_S).max().astype("datetime64[s]")
+    ends = Origins.ends(panel)
+    stamp: np.datetime64 = panel.stamps_at(ends.series, ends.step).max().astype("datetime64[s]")
     return stamp
 
 

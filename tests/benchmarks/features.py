@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
     print(f"one new candle, {n_usual} columns: {live_ms:.1f} ms (wanted: {WANTED_LIVE_MS}); relative difference to the batch {apart:.1g}")
     print(f"peak memory, {n_usual} columns and the interpreter: {peak_mib:.0f} MiB (wanted: {WANTED_MIB:.0f})")
     begun = time.perf_counter()
-    audit(panel, usual, USUAL)
+    audit(panel, USUAL)
     print(f"audit of the {len(USUAL)} sets, once a study: {time.perf_counter() - begun:.1f} s")
     return int(usual_s > WANTED_S or heavy_s > WANTED_HEAVY_S or live_ms > WANTED_LIVE_MS or apart > WANTED_REL or peak_mib > WANTED_MIB)
 

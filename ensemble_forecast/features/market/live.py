@@ -42,8 +42,27 @@ class Live:
         if len(series) != 1:
             raise BadInput(f"live features go on from one series of candles; the panel holds {len(series)}: cut one out, or make one Live for each")
         candles = replace(series[0][1], memory=[], known={})
-        self._compute(candles)
+        whole = self._compute(candles)
         self._keep(candles)
+        if len(candles.close) > TAIL:
+            self._refuse_short_tail(candles, whole)
+
+    def _refuse_short_tail(self, candles: Candles, whole: dict[str, float]) -> None:
+        """Take the last candle on once more, and refuse columns that come out another way."""
+        kept = self._last
+        first = {name: getattr(candles, name)[:-1] for name in (*FIELDS, "stamp", "step")}
+        before = replace(candles, **first, volume=None if candles.volume is None else candles.volume[:-1], memory=[], known={})
+        self._compute(before)
+        self._keep(before)
+        volume = np.nan if candles.volume is None else candles.volume[-1]
+        again = self.append(candles.stamp[-1], **{name: getattr(candles, name)[-1] for name in FIELDS}, volume=volume)
+        apart = [name for name, value in again.items() if not np.isclose(value, whole[name], rtol=1e-9, atol=1e-12, equal_nan=True)]
+        if apart:
+            raise BadInput(
+                f"live features keep {TAIL} rows, and these columns come out otherwise from so few: {', '.join(apart)}; "
+                "shorten their windows, and put nothing that needs its windows whole (rank, by_slices) into other windows"
+            )
+        self._last = kept
 
     def _compute(self, candles: Candles) -> dict[str, float]:
         """Compute all sets, in their order: that tells the recursions apart."""

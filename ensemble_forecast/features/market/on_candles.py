@@ -23,7 +23,7 @@ def on_candles(columns: Callable[[Candles], Columns]) -> Callable[[Panel], Panel
     def append(panel: Panel) -> Panel:
         made: dict[str, np.ndarray] = {}
         for begin, candles in candles_of(panel):
-            for name, values in computed(columns, candles).items():
+            for name, values in computed(columns, replace(candles, memory=[])).items():
                 made.setdefault(name, np.full(len(panel.y), np.nan))[begin : begin + len(values)] = np.clip(values, -LARGEST, LARGEST)
         return replace(panel, past=np.column_stack([panel.past, *made.values()]), past_names=(*panel.past_names, *made))
 

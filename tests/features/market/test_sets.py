@@ -153,6 +153,12 @@ def test_the_tail_outlives_a_long_way_past_its_own_length():
     np.testing.assert_array_equal(list(made.values()), whole.past[-1, 4:])
 
 
+@pytest.mark.parametrize("name", ["far_back", "rank_in_window"])
+def test_live_refuses_a_set_that_reaches_further_back_than_its_tail(name):
+    with pytest.raises(BadInput, match=f"come out otherwise from so few: {name}_mean"):
+        Live(("price", f"candles:{name}"), walk(1200))
+
+
 def test_live_refuses_what_it_cannot_go_on_from():
     panel = walk(20)
     with pytest.raises(BadInput, match="'candles' is not written for candles"):
