@@ -43,7 +43,7 @@ class Live:
             raise BadInput(f"live features go on from one series of candles; the panel holds {len(series)}: cut one out, or make one Live for each")
         candles = replace(series[0][1], memory=[], known={})
         whole = self._compute(candles)
-        self._keep(candles)
+        self._last = _tail_of(candles)
         if len(candles.close) > TAIL:
             self._refuse_short_tail(candles, whole)
 
@@ -53,7 +53,7 @@ class Live:
         first = {name: getattr(candles, name)[:-1] for name in (*FIELDS, "stamp", "step")}
         before = replace(candles, **first, volume=None if candles.volume is None else candles.volume[:-1], memory=[], known={})
         self._compute(before)
-        self._keep(before)
+        self._last = _tail_of(before)
         volume = np.nan if candles.volume is None else candles.volume[-1]
         again = self.append(candles.stamp[-1], **{name: getattr(candles, name)[-1] for name in FIELDS}, volume=volume)
         apart = [name for name, value in again.items() if not np.isclose(value, whole[name], rtol=1e-9, atol=1e-12, equal_nan=True)]
@@ -68,13 +68,6 @@ class Live:
         """Compute all sets, in their order: that tells the recursions apart."""
         newest = {name: float(values[-1]) for columns in self._sets for name, values in computed(columns, candles).items()}
         return {name: min(max(value, -LARGEST), LARGEST) if value == value else value for name, value in newest.items()}
-
-    def _keep(self, candles: Candles) -> None:
-        """Remember the tail of candles and recursions."""
-        tails = {name: getattr(candles, name)[-TAIL:] for name in (*FIELDS, "stamp", "step")}
-        volume = None if candles.volume is None else candles.volume[-TAIL:]
-        memory: Memory = [(out[-TAIL:].copy(), state) for out, state in candles.memory]
-        self._last = replace(candles, **tails, volume=volume, memory=memory, known={})
 
     def append(self, stamp: np.datetime64, *, open: float, high: float, low: float, close: float, volume: float = np.nan) -> dict[str, float]:
         """Take one candle on; NaN stands for what is missing.
@@ -119,3 +112,11 @@ class Live:
         row = self._compute(candles)
         self._last = replace(candles, before=None, known={})
         return row
+
+
+def _tail_of(candles: Candles) -> Candles:
+    """Keep what a new candle needs of candles and recursions, and nothing that was computed from them."""
+    tails = {name: getattr(candles, name)[-TAIL:] for name in (*FIELDS, "stamp", "step")}
+    volume = None if candles.volume is None else candles.volume[-TAIL:]
+    memory: Memory = [(out[-TAIL:].copy(), state) for out, state in candles.memory]
+    return replace(candles, **tails, volume=volume, memory=memory, known={}, before=None)
