@@ -173,10 +173,10 @@ def predict(
 @app.command()
 def evaluate(study: StudyName = None, runs: Runs = Path("runs"), as_json: Json = False, quiet: Quiet = False) -> None:
     """Open the locked test origins and say whether there is evidence of skill. A second opening is allowed, and recorded."""
-    from ensemble_forecast import workflow
+    from ensemble_forecast.judging import run_evaluate
     from ensemble_forecast.report import terminal
 
-    verdict = workflow.run_evaluate(_reopen(study, runs, quiet))
+    verdict = run_evaluate(_reopen(study, runs, quiet))
     if as_json:
         _print_json(verdict)
     else:

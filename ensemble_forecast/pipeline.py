@@ -24,6 +24,7 @@ MAY_CHANGE = {
     "pruner",
     "track",
     "trials",
+    "backtest",
 }  # between two calls of one study; anything else makes another study
 
 COMMENTS = {
@@ -45,6 +46,7 @@ COMMENTS = {
     "sampler": "who draws from the space after its portfolio: tpe, random, grid, gp or cmaes",
     "pruner": "what stops a drawn trial between two windows: forgiving, successive_halving, hyperband, wilcoxon or none",
     "track": "board that trials are shown on as they end: none, tensorboard or mlflow (extra [tracking])",
+    "backtest": "whether `evaluate` trades on the forecasts: the target is then a price",
     "seed": "root of every random stream",
 }
 
@@ -75,6 +77,7 @@ class Pipeline(BaseModel):
     sampler: Literal["tpe", "random", "grid", "gp", "cmaes"] = "tpe"
     pruner: Literal["forgiving", "successive_halving", "hyperband", "wilcoxon", "none"] = "forgiving"
     track: Literal["none", "tensorboard", "mlflow"] = "none"
+    backtest: bool = False
     seed: int = 0
     trials: tuple[Config, ...] = ()
 

@@ -19,13 +19,14 @@ from ensemble_forecast.ensemble.pruning import are_copies, errors_of
 from ensemble_forecast.ensemble.traits import traits_at
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import scale_at
+from ensemble_forecast.learners.base import fit_plain
 from ensemble_forecast.refits import FOLDERS, Loaded, refit
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
 from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, affordable, varied
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
-from ensemble_forecast.study import OnEvent, Study, fit_plain, silent
+from ensemble_forecast.study import OnEvent, Study, silent
 
 SAVING_SHARE, SAVING_S = 0.07, 0.6  # of the time left after the contest, and at least so many seconds (but never half), to write the ensemble
 ARMS_SHARE = 0.4  # of the time, for bags and the chain; the rest is for the contest and the refits
@@ -192,7 +193,7 @@ def save(
         members={id: members[id][0]["learner"] for id in ids},
         combiner=result.combiner,
         calibration=calibration,
-        fallback=fit_plain(study, "naive" if study.task.kind == "direction" else "seasonal_naive", cutoff_S),
+        fallback=fit_plain("naive" if study.task.kind == "direction" else "seasonal_naive", study.panel, study.task, cutoff_S),
         ids=study.panel.ids,
         until=tuple(str(stamp) for stamp in study.panel.stamps_at(np.arange(study.panel.n_series), np.maximum(cutoff_S, 0))),
     )

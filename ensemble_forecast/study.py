@@ -21,16 +21,14 @@ from ensemble_forecast.data.origins import last_stamp, steps_until
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.table import Log
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.audit import audit
 from ensemble_forecast.features.periods import automatic_season
 from ensemble_forecast.features.sets import with_features
-from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.registry import find
 from ensemble_forecast.store import RunFolder
-from ensemble_forecast.windows import Plan, plan, roles_until
+from ensemble_forecast.windows import Plan, plan
 
 OnEvent = Callable[[dict[str, Any]], None]  # see search.driver.search
 FRAME = "(a data frame)"  # the source of a study that was given its data in Python
@@ -112,7 +110,7 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     raw = to_panel(frame, columns_of(pipeline), log)
     columns = settle(frame, columns_of(pipeline), raw)
     latest = with_features(raw, pipeline.features)
-    _refuse_impossible_log(latest, pipeline)
+    _refuse_below_zero(latest, pipeline)
     record = path / "pipeline.toml"
     begins = fresh or not record.exists()
     if pipeline.season is None:  # found once: newer rows must not change what errors are scaled by
@@ -137,12 +135,6 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
             "Take another --study name, or add --fresh to start anew"
         )
     return Study(name, RunFolder(path), pipeline, columns, panel, latest)
-
-
-def fit_plain(study: Study, family: str, cutoff_S: np.ndarray) -> Learner:
-    """Fit a family with its defaults on all rows up to a cutoff: the baselines, and what serves where no member does."""
-    train = study.panel.cut(cutoff_S)
-    return build({"family": family, "params": {}}).fit(train, roles_until(train, study.task, cutoff_S, with_stop=False), study.task, Deadline.never())
 
 
 def check_name(name: str) -> str:
@@ -201,17 +193,20 @@ def _resolve(study: Study) -> dict[str, Any]:
     }
 
 
-def _refuse_impossible_log(panel: Panel, pipeline: Pipeline) -> None:
-    if pipeline.transform != "log":
-        return
+def _refuse_below_zero(panel: Panel, pipeline: Pipeline) -> None:
+    """Refuse a target that is not above zero where something asked for needs one that is."""
+    needs = {"transform 'log'": pipeline.transform == "log", "backtest": pipeline.backtest}
     rows = np.flatnonzero(panel.y <= 0)
-    if len(rows):
-        series = int(np.searchsorted(panel.offsets, rows[0], side="right")) - 1
-        stamp = panel.stamps(series, int(rows[0] - panel.offsets[series]), 1)[0]
-        raise BadInput(
-            f"transform 'log' needs a target above zero; series {panel.ids[series]!r} has {panel.y[rows[0]]:g} at {stamp} ({len(rows)} such rows): "
-            "correct the data, or set transform to 'auto', 'asinh' or 'none' in the pipeline"
-        )
+    if not any(needs.values()) or not len(rows):
+        return
+    series = int(np.searchsorted(panel.offsets, rows[0], side="right")) - 1
+    stamp = panel.stamps(series, int(rows[0] - panel.offsets[series]), 1)[0]
+    cures = {"transform 'log'": "set transform to 'auto', 'asinh' or 'none'", "backtest": "set backtest = false"}
+    raise BadInput(
+        f"{' and '.join(name for name, asked in needs.items() if asked)} needs a target above zero; series {panel.ids[series]!r} has "
+        f"{panel.y[rows[0]]:g} at {stamp} ({len(rows)} such rows): correct the data, or "
+        f"{' and '.join(cures[name] for name, asked in needs.items() if asked)} in the pipeline"
+    )
 
 
 def silent(told: object) -> None:

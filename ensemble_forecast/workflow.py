@@ -1,28 +1,21 @@
-"""The verbs: search, stack, evaluate and what they share, over one study. The command line and the forecaster both call these."""
+"""The verbs search and stack, and what they share, over one study. The command line and the forecaster both call these."""
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ensemble_forecast import atomic, overview, persist, stacking
+from ensemble_forecast import atomic, overview, stacking
 from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.data import doctor
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
-from ensemble_forecast.data.origins import Origins, outcome
 from ensemble_forecast.data.table import Log
 from ensemble_forecast.deadline import Deadline, seconds
-from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.errors import BadInput, Unfinished
-from ensemble_forecast.evaluate.verdict import Losses, judge
-from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.metrics import cell_loss, coverage, hit_rate
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.report import tracking
 from ensemble_forecast.search.driver import Summary
@@ -31,7 +24,7 @@ from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, refit_s
 from ensemble_forecast.search.schedule import Reserve
 from ensemble_forecast.search.spaces import load_space
-from ensemble_forecast.study import OnEvent, Study, check_name, fit_plain, open_study, reopen, silent
+from ensemble_forecast.study import OnEvent, Study, check_name, open_study, reopen, silent
 
 LEAST_SEARCH_S = 1.0
 FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, there is a first ensemble
@@ -113,51 +106,6 @@ def run_stack(
     """Build, judge and save the ensemble of a study; see `stacking.stack`."""
     with working(study, workers, device) as pool:
         return stacking.stack(study, pool, deadline, combiner=combiner, size=size, on_event=on_event)
-
-
-def run_evaluate(study: Study) -> dict[str, Any]:
-    """Score the judged ensemble on the locked test origins, once more if need be, and write ``verdict.json``.
-
-    Raises
-    ------
-    BadInput
-        When no test origins are locked, there is no judged ensemble, or one of its members has seen a test label.
-    """
-    plan, task, path = study.plan, study.task, study.folder.path
-    if not len(plan.test):
-        raise BadInput(f"study {study.name!r} locks no test origins: set test = 0.2 in its pipeline and search with --fresh")
-    if not (path / "judged").exists():
-        raise BadInput(f"study {study.name!r} has no judged ensemble yet: run python -m ensemble_forecast stack --study {study.name}")
-    parts, manifest = persist.load(path / "judged")
-    _refuse_peeking(manifest, plan.judged_S)
-    ensemble = Ensemble.from_parts(parts)
-    truth_NH = outcome(study.panel, plan.test, task)
-    scale_N = scale_at(study.panel, Origins(plan.test.series, plan.judged_S[plan.test.series]), task.season_length)
-
-    def losses(forecast_NHQ: np.ndarray) -> np.ndarray:
-        loss_N: np.ndarray = np.nanmean(cell_loss(truth_NH, forecast_NHQ, scale_N, task.quantiles, task.kind), axis=1)
-        return loss_N
-
-    forecast_NHQ = ensemble.predict(study.panel, plan.test, Deadline.never())
-    direction = task.kind == "direction"
-    record = path / "verdict.json"
-    openings = json.loads(record.read_text())["openings"] + 1 if record.exists() else 1
-    verdict = judge(
-        Losses(
-            losses(forecast_NHQ),
-            {name: losses(each) for name, each in _baselines(study).items()},
-            plan.test.series,
-            plan.test.step - plan.judged_S[plan.test.series],
-        ),
-        task.horizon,
-        trials=len(study.folder.ledger()),
-        openings=openings,
-        hit_rate=hit_rate(truth_NH, forecast_NHQ) if direction else None,
-        coverage=None if direction else coverage(truth_NH, forecast_NHQ),
-        nominal=task.quantiles[-1] - task.quantiles[0],
-    )
-    atomic.write_json(record, verdict)
-    return verdict
 
 
 def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None, device: str, anytime: bool) -> None:
@@ -320,21 +268,3 @@ def _shown(study: Study, on_event: OnEvent) -> OnEvent:
         on_event(event)
 
     return told
-
-
-def _baselines(study: Study) -> dict[str, np.ndarray]:
-    """Forecasts of the naive baselines at the test origins, fitted on the rows before them."""
-    plan, task = study.plan, study.task
-    names = {"base_rate": "naive"} if task.kind == "direction" else {"naive": "naive", "seasonal_naive": "seasonal_naive"}
-    fitted = {name: fit_plain(study, family, plan.judged_S) for name, family in names.items()}
-    forecasts = {name: learner.predict(study.panel, plan.test, Deadline.never()) for name, learner in fitted.items()}
-    if task.kind == "direction":  # on few rows the share of rises so far is a poor opponent
-        forecasts["coin"] = np.full((len(plan.test), task.horizon, 2), 0.5)
-    return forecasts
-
-
-def _refuse_peeking(manifest: dict[str, Any], judged_S: np.ndarray) -> None:
-    """Refuse an ensemble with a member that was fitted on a test label."""
-    for member in manifest["members"]:
-        if (np.array(member["fitted_until"]) > judged_S).any():
-            raise BadInput(f"member {member['id']} of judged/ was fitted on test labels: build it anew with the verb stack")

@@ -21,7 +21,7 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"report"},
     {"study"},
     {"arms", "refits"},
-    {"stacking", "overview"},
+    {"stacking", "overview", "judging"},
     {"workflow"},
     {"forecaster"},
     {"cli"},

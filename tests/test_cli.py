@@ -39,7 +39,10 @@ def test_a_run_holds_every_file_that_others_read(in_home):
 def test_the_verdict_is_one_of_three_and_counts_trials_and_openings(in_home):
     verdict = json.loads((in_home / "runs/smoke/verdict.json").read_text())
     assert verdict["verdict"] in {"evidence of skill", "weak evidence", "no evidence of skill"}
-    assert set(verdict["tests"]) == {"naive", "seasonal_naive"}
+    assert set(verdict["tests"]) == {"naive", "seasonal_naive", "mean_change", "mean_level", "last_sign"}
+    assert len(verdict["opened_at"]) == verdict["openings"]
+    assert verdict["search"]["reason"] is None
+    assert {row["cost_bp"] for row in verdict["backtest"]["table"]} == {0, 2, 5, 10, 20}
     assert verdict["trials"] == len((in_home / "runs/smoke/ledger.jsonl").read_text().splitlines())
     assert verdict["openings"] >= 1
 
@@ -47,7 +50,21 @@ def test_the_verdict_is_one_of_three_and_counts_trials_and_openings(in_home):
 def test_a_second_opening_is_allowed_and_counted(in_home, capsys):
     before = json.loads((in_home / "runs/smoke/verdict.json").read_text())["openings"]
     assert typed("evaluate", "--study", "smoke", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["openings"] == before + 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["openings"] == before + 1
+    assert told == json.loads((in_home / "runs/smoke/verdict.json").read_text())
+    assert typed("evaluate", "--study", "smoke") == 0
+    shown = capsys.readouterr().out
+    assert told["verdict"] in shown.lower()
+    assert "buy_and_hold" in shown
+
+
+def test_an_opening_counts_even_where_the_judgement_does_not_end(in_home, monkeypatch):
+    before = json.loads((in_home / "runs/smoke/verdict.json").read_text())["openings"]
+    monkeypatch.setattr("ensemble_forecast.judging.judge", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        typed("evaluate", "--study", "smoke", "--quiet")
+    assert json.loads((in_home / "runs/smoke/verdict.json").read_text())["openings"] == before + 1
 
 
 def test_a_second_search_says_that_nothing_is_left(in_home, capsys):

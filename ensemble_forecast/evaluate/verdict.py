@@ -1,146 +1,193 @@
-"""What the locked test origins say about an ensemble, in one plain sentence."""
+"""What the locked test origins say about an ensemble, and one plain sentence on top."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
 
-from ensemble_forecast.evaluate.diebold_mariano import LEAST_BETS, Test, diebold_mariano, two_way
-from ensemble_forecast.windows import FEW_SERIES
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.evaluate.diebold_mariano import Test
+from ensemble_forecast.evaluate.losses import cell_losses, deciding_loss
+from ensemble_forecast.evaluate.pesaran_timmermann import directions
+from ensemble_forecast.evaluate.rates import smallest_rate, wilson
+from ensemble_forecast.evaluate.sample import Sample, over_horizon
+from ensemble_forecast.evaluate.sentence import sentence
+from ensemble_forecast.metrics import coverage, median_of
 
 SKILL, WEAK, NONE = "evidence of skill", "weak evidence", "no evidence of skill"
-NAMES = {
-    "naive": "repeating the last value",
-    "seasonal_naive": "repeating the last season",
-    "base_rate": "always giving the share of rises so far",
-    "coin": "a fair coin",
-}
+SKILL_LEVEL, WEAK_LEVEL = 0.01, 0.05
+
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Losses:
-    """Losses at N test origins, means over the horizon; origins where one of them is not finite are left out.
+class Opened:
+    """What is known once the N test origins have been opened.
 
     Parameters
     ----------
-    ensemble
-        float64 (N,).
-    baselines
-        float64 (N,) by name: naive and seasonal_naive, or base_rate and coin for kind ``direction``.
-    series
-        int64 (N,): series of each origin.
-    time
-        int64 (N,): steps since the first test origin, the same number for series at the same time (``test.step - judged_S[test.series]``).
+    truth_NH
+        The target, or for kind ``direction`` the label; NaN where unknown.
+    ensemble_NHQ, rivals
+        Forecasts; of the rivals by name (`rivals.rivals`).
+    last_N, scale_N
+        Last value and scale of the series at each origin.
+    sample
+        Series and time of each origin.
     """
 
-    ensemble: np.ndarray
-    baselines: dict[str, np.ndarray]
-    series: np.ndarray
-    time: np.ndarray
+    task: Task
+    truth_NH: np.ndarray
+    ensemble_NHQ: np.ndarray
+    rivals: dict[str, np.ndarray]
+    last_N: np.ndarray
+    scale_N: np.ndarray
+    sample: Sample
 
 
-def judge(
-    losses: Losses, horizon: int, *, trials: int, openings: int, hit_rate: float | None = None, coverage: float | None = None, nominal: float = 0.8
-) -> dict[str, Any]:
-    """Judge an ensemble against its baselines.
+def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str]) -> Report:
+    """Judge an ensemble on the test origins, and the search that led to it.
 
-    The hardest baseline decides, whichever it is: evidence of skill needs p < 0.05 against each of them, weak evidence p < 0.10 against each.
-    As every test has to succeed, none of them needs a correction for their number (intersection-union test, Berger 1982,
-    doi:10.1080/00401706.1982.10487790).
+    Skill is claimed from p, the smallest Holm-adjusted p-value (Holm 1979) of three tests, below 0.01; weakly below 0.05:
 
-    Below ``windows.FEW_SERIES`` series, time is the sample: the losses of all series at one time give one mean. From there on, series and
-    times both are; at a single time a common shock cannot be told from skill, so that the evidence is weak at best.
+    * Diebold-Mariano: a smaller loss than the best naive rival's, the one with the smallest loss on this very test;
+    * Pesaran-Timmermann: directions called better than chance. A quantile forecast calls by the side of the best naive's median on which its own
+      lies, which for prices is the sign of the change: where a season or a mean is what a glance tells, to know it is no skill. For
+      kind ``direction`` what the best naive foresaw is taken out of the outcome first;
+    * superior predictive ability of the best of all trials, out of fold. It guards against the luck of the best of many, but speaks of the trials
+      and not of what was made of them.
+
+    Hence two bounds: there is no evidence where the ensemble's own loss is not below the best naive's, whatever the other tests say, nor where the
+    control found skill on shuffled changes. At a single time a common shock of a panel cannot be told from skill: evidence is weak at best.
+    Origins that somebody does not serve are left out for all.
 
     Parameters
     ----------
     trials
-        Trials searched before, pruned and failed ones included.
-    openings
-        How often the test origins were looked at, this time included.
-    hit_rate
-        Share of directions called right (kind ``direction``).
-    coverage, nominal
-        Share of the truth inside the central interval, and the share that should be (kind ``quantiles``).
+        From `trials.judge_trials`.
+    control
+        From `shuffle_control.shuffle_control`.
+    opened_at
+        When the test origins were looked at, this time included.
 
     Returns
     -------
-    JSON-able dict: ``verdict``, ``sentence``, ``tests`` by baseline, ``independent_bets`` (times, on a panel), ``series``, ``origins``, ``trials``,
-    ``openings``, and ``hit_rate`` or ``coverage`` with their 95 % Wilson intervals.
+    JSON-able dict, the content of ``verdict.json``.
     """
-    used_N = np.isfinite(losses.ensemble) & np.all([np.isfinite(loss_N) for loss_N in losses.baselines.values()], axis=0)
-    series_N, time_N, ensemble_N = losses.series[used_N], losses.time[used_N], losses.ensemble[used_N]
-    is_panel, n_times = len(np.unique(series_N)) >= FEW_SERIES, len(np.unique(time_N))
-    tests, skills = {}, {}
-    for name, loss_N in losses.baselines.items():
-        if is_panel and n_times > 1:
-            tests[name] = two_way(ensemble_N, loss_N[used_N], series_N, time_N)
-        elif is_panel:
-            tests[name] = diebold_mariano(ensemble_N, loss_N[used_N], 1)
-        else:
-            tests[name] = diebold_mariano(_group_means(ensemble_N, time_N), _group_means(loss_N[used_N], time_N), horizon)
-        skills[name] = _skill(tests[name], loss_N[used_N])
-    bets = n_times if is_panel else n_times // horizon
-    verdict = _grade(tests)
-    if is_panel and n_times == 1 and verdict == SKILL:
-        verdict = WEAK
-    answer: dict[str, Any] = {
-        "verdict": verdict,
-        "tests": {name: asdict(test) | {"skill_percent": skills[name]} for name, test in tests.items()},
+    used, tests, best_naive = _against_rivals(opened)
+    decides = deciding_loss(opened.task)
+    against_best = tests[best_naive][decides]
+    signs = _signs(used, best_naive)
+    p_values = {"diebold_mariano": against_best["p_value"], "pesaran_timmermann": signs.p_value}
+    if trials["reason"] is None:
+        p_values["spa"] = trials["spa"]
+    p_value = min(1.0, len(p_values) * min(p_values.values()))
+    bounds = _bounds(used.sample, against_best, control)
+    direction = opened.task.kind == "direction"
+    bets = used.sample.bets
+    covered = None if direction or not len(used.truth_NH) else coverage(used.truth_NH, used.ensemble_NHQ)
+    answer: Report = {
+        "verdict": _grade(p_value, bounds),
+        "p_value": p_value,
+        "p_values": p_values,
+        "bounds": list(bounds.values()) if p_value < WEAK_LEVEL or not control["passed"] else [],
+        "decides": decides,
+        "best_naive": best_naive,
+        "tests": tests,
+        "directions": _hits(used) | {"pesaran_timmermann": asdict(signs)},
+        "trials": trials["trials"],
+        "search": trials,
+        "shuffle_control": control,
         "independent_bets": bets,
-        "series": len(np.unique(series_N)),
-        "origins": int(used_N.sum()),
-        "trials": trials,
-        "openings": openings,
+        "series": used.sample.n_series,
+        "origins": len(used.sample.series),
+        "openings": len(opened_at),
+        "opened_at": opened_at,
     }
-    if hit_rate is not None:
-        answer["hit_rate"] = {"share": hit_rate, "interval": wilson(hit_rate, bets)}
-    if coverage is not None:
-        answer["coverage"] = {"share": coverage, "interval": wilson(coverage, bets), "nominal": nominal}
-    return answer | {"sentence": _sentence(answer)}
+    if covered is not None:
+        levels = opened.task.quantiles
+        answer["coverage"] = {"share": covered, "interval": wilson(covered, bets), "nominal": levels[-1] - levels[0]}
+    return answer | {"sentence": sentence(answer)}
 
 
-def wilson(share: float, n: int) -> list[float]:
-    """Bound a share seen in n independent bets: 95 % interval (Wilson 1927, doi:10.1080/01621459.1927.10502953); [0, 1] without a bet."""
-    return [float(edge) for edge in proportion_confint(share * n, n, method="wilson")] if n else [0.0, 1.0]
+def _against_rivals(opened: Opened) -> tuple[Opened, dict[str, Report], str]:
+    """Test every loss against every rival on the origins that all serve; also name the rival whose deciding loss is smallest."""
+    forecasts = {"ensemble": opened.ensemble_NHQ, **opened.rivals}
+    losses = {
+        name: {loss: over_horizon(cells) for loss, cells in cell_losses(opened.truth_NH, each, opened.scale_N, opened.task).items()}
+        for name, each in forecasts.items()
+    }
+    decides = deciding_loss(opened.task)
+    used_N = np.all([np.isfinite(each[decides]) for each in losses.values()], axis=0)
+    used = Opened(
+        opened.task,
+        opened.truth_NH[used_N],
+        opened.ensemble_NHQ[used_N],
+        {name: each[used_N] for name, each in opened.rivals.items()},
+        opened.last_N[used_N],
+        opened.scale_N[used_N],
+        opened.sample.take(used_N),
+    )
+    tests: dict[str, Report] = {}
+    for name in opened.rivals:
+        tests[name] = {}
+        for loss, rival_N in losses[name].items():
+            test = used.sample.compare(losses["ensemble"][loss][used_N], rival_N[used_N])
+            tests[name][loss] = asdict(test) | {"skill_percent": _skill(test, rival_N[used_N])}
+    best = min(opened.rivals, key=lambda name: losses[name][decides][used_N].sum())
+    return used, tests, best
 
 
-def _group_means(loss_N: np.ndarray, group_N: np.ndarray) -> np.ndarray:
-    """Mean loss of each group, groups in increasing order."""
-    _, position_N, count_G = np.unique(group_N, return_inverse=True, return_counts=True)
-    return np.bincount(position_N, weights=loss_N, minlength=len(count_G)) / count_G
-
-
-def _skill(test: Test, baseline_G: np.ndarray) -> float:
-    """Share of the baseline's loss that the ensemble saves, in percent."""
-    total = float(baseline_G.mean()) if len(baseline_G) else 0.0
+def _skill(test: Test, rival_N: np.ndarray) -> float:
+    """Share of the rival's loss that the ensemble saves, in percent."""
+    total = float(rival_N.mean()) if len(rival_N) else 0.0
     return -100 * test.mean_difference / total if total > 0 else 0.0
 
 
-def _grade(tests: dict[str, Test]) -> str:
+def _signs(used: Opened, best_naive: str) -> Test:
+    """Test the directions called against what the best naive foresaw of them."""
+    rival_NHQ = used.rivals[best_naive]
+    if used.task.kind == "direction":
+        return directions(used.truth_NH, _called(used.ensemble_NHQ[..., 1], 0.5), rival_NHQ[..., 1], used.sample)
+    naive_NH = median_of(rival_NHQ, used.task.quantiles)
+    called_NH = _called(median_of(used.ensemble_NHQ, used.task.quantiles), naive_NH)
+    rose_NH = np.where(np.isnan(used.truth_NH), np.nan, used.truth_NH > naive_NH)
+    return directions(rose_NH, called_NH, np.full(rose_NH.shape, 0.5), used.sample)
+
+
+def _called(forecast_NH: np.ndarray, level_NH: np.ndarray | float) -> np.ndarray:
+    """1 where a forecast lies above a level, 0 below; NaN where it lies on it: nothing is called."""
+    return np.where(forecast_NH == level_NH, np.nan, (forecast_NH > level_NH).astype(float))
+
+
+def _hits(used: Opened) -> Report:
+    """Count the directions of change called right, and tell how high that rate would have to be to show."""
+    if used.task.kind == "direction":
+        rose_NH, called_NH = used.truth_NH, _called(used.ensemble_NHQ[..., 1], 0.5)
+    else:
+        rose_NH = np.where(np.isnan(used.truth_NH), np.nan, used.truth_NH > used.last_N[:, None])
+        called_NH = _called(median_of(used.ensemble_NHQ, used.task.quantiles), used.last_N[:, None])
+    known_NH = np.isfinite(rose_NH) & np.isfinite(called_NH)
+    bets = used.sample.take(known_NH.any(axis=1)).bets
+    share = float((rose_NH == called_NH)[known_NH].mean()) if known_NH.any() else None
+    interval = [0.0, 1.0] if share is None else wilson(share, bets)
+    return {"hit_rate": share, "interval": interval, "bets": bets, "smallest_rate": smallest_rate(bets)}
+
+
+def _bounds(sample: Sample, against_best: Report, control: Report) -> dict[str, str]:
+    """Collect what keeps a verdict down, by the best verdict that is left."""
+    bounds = {}
+    if sample.is_panel and sample.n_times == 1:
+        bounds[WEAK] = "at a single time a shock common to all series cannot be told from skill"
+    if not control["passed"]:
+        bounds[NONE] = "a ridge found skill on shuffled changes, where there is none: something leaks or a test is broken"
+    if against_best["mean_difference"] >= 0:
+        bounds[NONE] = "a loss that is not below the best naive's is no skill, whatever the other tests say"
+    return bounds
+
+
+def _grade(p_value: float, bounds: dict[str, str]) -> str:
     """Apply the rule of `judge`."""
-    hardest = max(test.p_value for test in tests.values())
-    return SKILL if hardest < 0.05 else WEAK if hardest < 0.10 else NONE
-
-
-def _sentence(answer: dict[str, Any]) -> str:
-    """Say it so that a newcomer understands it."""
-    against = [_comparison(name, test) for name, test in answer["tests"].items()]
-    bets = answer["independent_bets"]
-    few = " (too few to tell anything)" if bets < LEAST_BETS else ""
-    sample = f"{bets} independent bets{few}" if answer["series"] < FEW_SERIES else f"{answer['series']} series at {bets} times"
-    text = f"{answer['verdict'].capitalize()}: over {sample} its loss is {' and '.join(against)}"
-    if "hit_rate" in answer:
-        low, high = answer["hit_rate"]["interval"]
-        text += f", and it calls {answer['hit_rate']['share']:.0%} of the directions right (95 % interval {low:.0%} to {high:.0%})"
-    if "coverage" in answer:
-        text += f", and its {answer['coverage']['nominal']:.0%} interval holds {answer['coverage']['share']:.0%} of the outcomes"
-    times = "once" if answer["openings"] == 1 else f"{answer['openings']} times, so trust it less each time"
-    return f"{text}; {answer['trials']} trials were searched before, and the test data were opened {times}."
-
-
-def _comparison(name: str, test: dict[str, Any]) -> str:
-    """Phrase one test."""
-    side = "smaller" if test["mean_difference"] < 0 else "larger"
-    chance = f"p = {test['p_value']:.3f}" if test["p_value"] >= 0.0005 else "p < 0.001"
-    return f"{abs(test['skill_percent']):.1f} % {side} than that of {NAMES.get(name, name)} ({chance})"
+    if p_value >= WEAK_LEVEL or NONE in bounds:
+        return NONE
+    return SKILL if p_value < SKILL_LEVEL and WEAK not in bounds else WEAK

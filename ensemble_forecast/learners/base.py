@@ -22,7 +22,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, NotFitted
 from ensemble_forecast.registry import did_you_mean, find
-from ensemble_forecast.windows import Roles
+from ensemble_forecast.windows import Roles, roles_until
 
 Config = dict[str, Any]  # {"family": registered name, "params": {field: value}}
 FAMILY_TABLES = ("learners", "nets", "wrappers")
@@ -161,6 +161,12 @@ def build(config: Config) -> Learner:
         if name not in known:
             raise BadInput(f"{config['family']} has no parameter {name!r}; {did_you_mean(name, known)}")
     return cls(**{name: _build_value(value) for name, value in config["params"].items()})
+
+
+def fit_plain(family: str, panel: Panel, task: Task, cutoff_S: np.ndarray) -> Learner:
+    """Fit a family with its defaults on all rows up to a cutoff: the naive rivals, and what serves where no member does."""
+    train = panel.cut(cutoff_S)
+    return build({"family": family, "params": {}}).fit(train, roles_until(train, task, cutoff_S, with_stop=False), task, Deadline.never())
 
 
 def describe(learner: Learner) -> Config:

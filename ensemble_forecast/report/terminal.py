@@ -137,8 +137,55 @@ def print_table(table: pd.DataFrame, rows: int = 40) -> None:
 
 
 def print_verdict(verdict: Record) -> None:
-    """Print the verdict's sentence."""
+    """Print the verdict's sentence, then what it rests on."""
     say(verdict["sentence"])
+    losses = list(next(iter(verdict["tests"].values())))
+    table = Table(title="Loss saved against the naive rivals, and p (Diebold-Mariano)", title_justify="left", box=None)
+    for name in ("rival", *losses):
+        table.add_column(name, justify="left" if name == "rival" else "right")
+    for name, tests in verdict["tests"].items():
+        table.add_row(name, *(f"{tests[loss]['skill_percent']:+.1f}% ({tests[loss]['p_value']:.3f})" for loss in losses))
+    out.print(table)
+    search = verdict["search"]
+    say(f"all trials, out of fold: {search['reason'] or _search_in_words(search)}")
+    control = verdict["shuffle_control"]
+    wins = f"{control['wins']} wins in {len(control['p_values'])}"
+    say(f"control on shuffled changes: {control['reason'] or wins}")
+    if "backtest" in verdict:
+        _print_backtest(verdict["backtest"])
+
+
+def _search_in_words(search: Record) -> str:
+    """Tell the figures of a search in one line."""
+    deflated = search["deflated_sharpe"]
+    figures = {
+        "superior ability p": search["spa"],
+        "Reality Check p": search["reality_check"],
+        "probability of overfitting": search["backtest_overfitting"],
+        "deflated Sharpe": None if deflated is None else deflated["probability"],
+    }
+    told = ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in figures.items())
+    return f"{told}; as good as the best: {', '.join(search['confidence_set']['members'])}"
+
+
+def _print_backtest(backtest: Record) -> None:
+    """Print what trading came to at every cost."""
+    table = Table(title=f"Backtest over {backtest['steps']} steps", title_justify="left", box=None)
+    for name in ("cost", "position", "net return", "Sharpe", "drawdown", "turnover", "trades", "won"):
+        table.add_column(name, justify="left" if name == "position" else "right")
+    for row in backtest["table"]:
+        for name in ("forecast", "last_sign", "buy_and_hold"):
+            told = row[name]
+            won = "-" if told["win_rate"] is None else f"{told['win_rate']:.0%} {_range(told['win_interval'], '.0%')}"
+            sharpe = f"{told['sharpe']:.2f} {_range(told['sharpe_interval'], '.1f')}"
+            figures = (f"{told['net_return']:+.1%}", sharpe, f"{told['drawdown']:.1%}", f"{told['turnover']:.3f}", str(told["trades"]), won)
+            table.add_row(f"{row['cost_bp']:.0f} bp", name, *figures)
+    out.print(table)
+
+
+def _range(edges: list[float] | None, form: str) -> str:
+    """Write an interval in brackets, or nothing where there is none."""
+    return "" if edges is None else f"[{edges[0]:{form}}, {edges[1]:{form}}]"
 
 
 def print_status(status: Record, *, brief: bool = False) -> None:

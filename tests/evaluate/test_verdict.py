@@ -3,141 +3,184 @@ import json
 import numpy as np
 import pytest
 
-from ensemble_forecast.evaluate.verdict import NONE, SKILL, WEAK, Losses, judge, wilson
+from ensemble_forecast.data.task import Task
+from ensemble_forecast.evaluate.sample import Sample
+from ensemble_forecast.evaluate.verdict import NONE, SKILL, WEAK, Opened, judge
 
-GRADES = {"evidence of skill", "weak evidence", "no evidence of skill"}
+LEVELS = np.array([-1.28, -0.84, -0.52, -0.25, 0, 0.25, 0.52, 0.84, 1.28])
+TRIALS = {"trials": 60, "finished": 57, "pruned": 2, "failed": 1, "stale": 0, "compared": 57, "best_naive": "naive", "reason": None, "spa": 0.5}
+SILENT = {"trials": 60, "finished": 60, "reason": "too few times"}
+CONTROL = {"p_values": [0.5], "wins": 0, "passed": True, "reason": None}
 
 
-def one_series(n, gains, seed=0, noise=0.3):
-    """Losses on one series: each baseline's loss lies above the ensemble's by a gain, with noise of its own."""
+def spread(centre_NH):
+    return centre_NH[..., None] + LEVELS
+
+
+def opened(seed=0, n=400, horizon=1, hint=0.0, rival_hint=0.0, n_series=1):
+    """Quantile forecasts of a walk that see a share of each coming change, beside a last value and a rival that may see some too."""
     rng = np.random.default_rng(seed)
-    ensemble = rng.gamma(4, 0.25, n)
-    baselines = {name: ensemble + gain + noise * rng.normal(size=n) for name, gain in gains.items()}
-    return Losses(ensemble, baselines, np.zeros(n, dtype=int), np.arange(n))
+    series, time = np.repeat(np.arange(n_series), n), np.tile(np.arange(n), n_series)
+    step_ST = rng.normal(size=(n_series, n + horizon))
+    level_ST = 50 + np.cumsum(step_ST, axis=1)
+    truth_NH = np.lib.stride_tricks.sliding_window_view(level_ST[:, 1:], horizon, axis=1)[:, :n].reshape(-1, horizon)
+    last_N = level_ST[:, :n].ravel()
+    change_NH = truth_NH - last_N[:, None]
+    noise = rng.normal(size=truth_NH.shape)
+    flat_NH = np.repeat(last_N[:, None], horizon, axis=1)
+    return Opened(
+        task=Task(horizon=horizon),
+        truth_NH=truth_NH.copy(),
+        ensemble_NHQ=spread(flat_NH + hint * change_NH + 0.05 * noise),
+        rivals={"naive": spread(flat_NH), "mean_change": spread(flat_NH + 0.05 + rival_hint * change_NH), "last_sign": 3 + spread(flat_NH)},
+        last_N=last_N,
+        scale_N=np.ones(len(last_N)),
+        sample=Sample(series, time, horizon),
+    )
 
 
-def grade(losses, horizon=1, **facts):
-    return judge(losses, horizon, trials=57, openings=1, **facts)
+def direction(seed=0, n=400, lean=0.0):
+    rng = np.random.default_rng(seed)
+    up = (rng.random((n, 1)) < 0.53).astype(float)
+    said = np.clip(0.53 + lean * (up - 0.53) + 0.02 * rng.normal(size=(n, 1)), 0.05, 0.95)
+
+    def chances(p):
+        return np.stack([1 - p, p], axis=-1)
+
+    rivals = {"base_rate": chances(np.full((n, 1), 0.52)), "coin": chances(np.full((n, 1), 0.5))}
+    return Opened(Task(horizon=1, kind="direction"), up, chances(said), rivals, np.ones(n), np.ones(n), Sample(np.zeros(n, int), np.arange(n), 1))
 
 
-def test_clear_gains_over_both_baselines_are_evidence():
-    assert grade(one_series(200, {"naive": 0.2, "seasonal_naive": 0.3}))["verdict"] == SKILL
+def judged(case, trials=TRIALS, control=CONTROL, openings=1):
+    answer = judge(case, trials, control, ["2026-01-01T00:00:00.000+00:00"] * openings)
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+    return answer
 
 
-def test_a_gain_over_one_baseline_only_is_no_evidence():
-    assert grade(one_series(200, {"naive": 0.5, "seasonal_naive": -0.2}))["verdict"] == NONE
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_clear_skill_is_evidence(horizon):
+    answer = judged(opened(hint=0.3, horizon=horizon))
+    assert answer["verdict"] == SKILL
+    assert answer["p_values"]["diebold_mariano"] < 0.01
+    assert answer["p_values"]["pesaran_timmermann"] < 0.01
 
 
-def test_a_clear_gain_over_the_easy_baseline_does_not_make_up_for_luck_against_the_hard_one():
-    answer = grade(one_series(200, {"naive": 0.5, "seasonal_naive": 0.02}))
-    assert answer["tests"]["seasonal_naive"]["mean_difference"] < 0
-    assert answer["tests"]["seasonal_naive"]["p_value"] > 0.1
+def test_p_is_the_smallest_of_three_times_three():
+    answer = judged(opened(hint=0.05, seed=1))
+    assert answer["p_value"] == pytest.approx(min(1.0, 3 * min(answer["p_values"].values())))
+    alone = judged(opened(hint=0.05, seed=1), SILENT)
+    assert set(alone["p_values"]) == {"diebold_mariano", "pesaran_timmermann"}, "a test that could not be made is not counted"
+    assert alone["p_value"] == pytest.approx(min(1.0, 2 * min(alone["p_values"].values())))
+
+
+def test_without_skill_evidence_is_claimed_less_often_than_one_time_in_a_hundred_and_weak_in_twenty():
+    rng = np.random.default_rng(0)
+    grades = [judged(opened(seed, n=120), TRIALS | {"spa": rng.random()})["verdict"] for seed in range(500)]
+    assert grades.count(SKILL) <= 12, "nominal 1 %, and three standard errors"
+    assert grades.count(SKILL) + grades.count(WEAK) <= 40
+    assert set(grades) > {NONE}
+
+
+def test_without_skill_in_direction_nothing_is_claimed_either():
+    grades = [judged(direction(seed, n=240), SILENT)["verdict"] for seed in range(300)]
+    assert grades.count(SKILL) <= 9
+    assert grades.count(NONE) >= 276
+    assert judged(direction(lean=0.2))["verdict"] == SKILL
+
+
+def test_the_best_naive_is_the_hardest_one():
+    answer = judged(opened(hint=0.1, rival_hint=0.3))
+    assert answer["best_naive"] == "mean_change"
+    assert answer["tests"]["naive"]["sql"]["p_value"] < 0.01
+    assert answer["p_values"]["diebold_mariano"] > 0.9
     assert answer["verdict"] == NONE
 
 
-def test_a_worse_ensemble_is_no_evidence_however_long_the_test():
-    assert grade(one_series(5000, {"naive": -0.1, "seasonal_naive": -0.1}))["verdict"] == NONE
+def test_a_find_of_the_search_does_not_make_up_for_a_larger_loss():
+    found = TRIALS | {"spa": 0.001}
+    cases = [opened(seed, n=200) for seed in range(20)]
+    for case in cases:
+        answer = judged(case, found)
+        worse = answer["tests"][answer["best_naive"]]["sql"]["mean_difference"] >= 0
+        assert answer["verdict"] == (NONE if worse else SKILL)
+        assert ("whatever the other tests say" in answer["sentence"]) == worse
+    assert judged(opened(hint=0.3), found)["verdict"] == SKILL
 
 
-def test_shuffled_labels_give_no_evidence():
-    """Forecasts of a coin: the ensemble's probabilities say nothing, so the base rate wins."""
-    grades = []
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        up, said, rate = rng.random(240) < 0.53, rng.uniform(0.35, 0.65, 240), 0.53
-        said = said[rng.permutation(240)]
-        losses = Losses(
-            -np.log(np.where(up, said, 1 - said)), {"base_rate": -np.log(np.where(up, rate, 1 - rate))}, np.zeros(240, int), np.arange(240)
-        )
-        grades.append(grade(losses)["verdict"])
-    assert grades.count(NONE) >= 190
-
-
-def test_equal_forecasters_are_called_skilled_less_often_than_one_time_in_twenty():
-    grades = [grade(one_series(60, {"naive": 0.0, "seasonal_naive": 0.0}, seed))["verdict"] for seed in range(400)]
-    assert grades.count(SKILL) <= 20
-    assert grades.count(WEAK) <= 40
-
-
-def panel_losses(rng, n_series, n_times, shared, gain=0.0):
-    """Two forecasters on a panel whose differences share a shock at each time."""
-    series, time = np.repeat(np.arange(n_series), n_times), np.tile(np.arange(n_times), n_series)
-    noise = np.sqrt(1 - shared) * rng.normal(size=len(series)) + np.sqrt(shared) * rng.normal(size=n_times)[time]
-    return Losses(np.full(len(series), 5.0), {"naive": 5.0 + gain + noise}, series, time)
-
-
-def test_many_origins_of_a_series_are_not_many_observations():
-    """Thirty series with five origins each: the gain of one series is one observation."""
-    rng = np.random.default_rng(4)
-    losses = panel_losses(rng, 30, 5, 0.0)
-    losses.baselines["naive"][:] = 5.0 + np.repeat(rng.normal(0.05, 1.0, 30), 5) + 0.01 * rng.normal(size=150)
-    answer = grade(losses, horizon=6)
-    assert (answer["series"], answer["independent_bets"], answer["origins"]) == (30, 5, 150)
-    assert "30 series at 5 times" in answer["sentence"]
+def test_a_season_that_the_naive_knows_is_no_direction_called():
+    """Both know the season, the ensemble adds noise: nine of ten signs of change are right, and p is not small."""
+    rng = np.random.default_rng(3)
+    season = 10 * np.sin(np.arange(500) * 2 * np.pi / 7)
+    values = season + rng.normal(size=500)
+    truth, last = values[1:, None], values[:-1]
+    rivals = {"naive": spread(last[:, None]), "seasonal_naive": spread(season[1:, None])}
+    said = spread(season[1:, None] + 0.1 * rng.normal(size=truth.shape))
+    case = Opened(Task(horizon=1, season_length=7), truth, said, rivals, last, np.ones(499), Sample(np.zeros(499, int), np.arange(499), 1))
+    answer = judged(case)
+    assert answer["best_naive"] == "seasonal_naive"
+    assert answer["directions"]["hit_rate"] > 0.85
+    assert answer["p_values"]["pesaran_timmermann"] > 0.05
     assert answer["verdict"] == NONE
 
 
-@pytest.mark.parametrize("shared", [0.0, 0.5, 0.9])
-def test_a_shock_common_to_all_series_is_not_taken_for_skill(shared):
-    grades = [grade(panel_losses(np.random.default_rng(seed), 30, 8, shared))["verdict"] for seed in range(300)]
-    assert grades.count(SKILL) <= 27, "nominal 5 %, and three standard errors"
+def test_a_failed_control_leaves_no_evidence():
+    answer = judged(opened(hint=0.3), control=CONTROL | {"wins": 4, "passed": False})
+    assert answer["verdict"] == NONE
+    assert "shuffled changes" in answer["sentence"]
 
 
-def test_a_clear_gain_on_a_panel_is_evidence():
-    grades = [grade(panel_losses(np.random.default_rng(seed), 40, 10, 0.0, gain=0.4))["verdict"] for seed in range(40)]
-    assert grades.count(SKILL) >= 38
+def test_a_panel_has_its_series_for_observations_and_a_single_time_is_weak_at_best():
+    answer = judged(opened(n=6, n_series=40, hint=0.3), SILENT)
+    assert (answer["series"], answer["independent_bets"], answer["origins"]) == (40, 6, 240)
+    assert "40 series at 6 times" in answer["sentence"]
+    assert answer["verdict"] == SKILL
+    assert judged(opened(n=1, n_series=60, hint=0.5), SILENT)["verdict"] == WEAK
 
 
-def test_a_single_time_is_weak_evidence_at_best():
-    assert grade(panel_losses(np.random.default_rng(0), 60, 1, 0.0, gain=2.0))["verdict"] == WEAK
+def test_every_loss_is_compared_with_every_rival():
+    tests = judged(opened(hint=0.2))["tests"]
+    assert set(tests) == {"naive", "mean_change", "last_sign"}
+    assert all(set(each) == {"sql", "absolute_error", "squared_error"} for each in tests.values())
+    assert set(judged(direction())["tests"]["coin"]) == {"log_loss", "brier", "misses"}
 
 
-def test_a_few_series_at_one_time_are_one_observation():
-    losses = one_series(84, {"naive": 0.2})
-    thrice = Losses(np.tile(losses.ensemble, 3), {"naive": np.tile(losses.baselines["naive"], 3)}, np.repeat([0, 1, 2], 84), np.tile(losses.time, 3))
-    alone, together = grade(losses, 7), grade(thrice, 7)
-    assert together["tests"]["naive"] == pytest.approx(alone["tests"]["naive"])
-    assert together["independent_bets"] == alone["independent_bets"] == 12
+def test_skill_is_the_share_of_the_rival_s_loss_that_is_saved():
+    case = opened(hint=0.5, n=100)
+    squared = judged(case)["tests"]["naive"]["squared_error"]
+    own, rival = ((case.truth_NH - each[..., 4]) ** 2 for each in (case.ensemble_NHQ, case.rivals["naive"]))
+    assert squared["skill_percent"] == pytest.approx(100 * (1 - own.mean() / rival.mean()))
+
+
+def test_the_hit_rate_counts_signs_of_change_that_were_called():
+    case = opened(n=200, hint=0.1)
+    case.ensemble_NHQ[:50] = spread(np.repeat(case.last_N[:50, None], 1, axis=1))
+    called, rose = case.ensemble_NHQ[50:, 0, 4] > case.last_N[50:], case.truth_NH[50:, 0] > case.last_N[50:]
+    found = judged(case)["directions"]
+    assert found["hit_rate"] == pytest.approx((called == rose).mean())
+    assert found["bets"] == 150
+    assert found["interval"][0] < found["hit_rate"] < found["interval"][1]
 
 
 def test_origins_that_somebody_does_not_serve_are_left_out_for_all():
-    losses = one_series(100, {"naive": 0.2})
-    losses.baselines["naive"][:30] = np.nan
-    losses.ensemble[90:] = np.nan
-    assert grade(losses)["origins"] == 60
+    case = opened(n=100, hint=0.2)
+    case.rivals["naive"][:30] = np.nan
+    case.ensemble_NHQ[90:] = np.nan
+    assert judged(case)["origins"] == 60
 
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_hardly_any_test_data_is_no_evidence(n):
-    assert grade(one_series(n, {"naive": 1.0}))["verdict"] == NONE
+    case = opened(n=3, hint=0.9)
+    case.truth_NH[n:] = np.nan
+    answer = judged(case, SILENT)
+    assert answer["verdict"] == NONE
+    assert answer["origins"] == n
 
 
 def test_the_sentence_says_what_was_found_and_on_how_much():
-    answer = judge(one_series(238, {"naive": 0.02, "seasonal_naive": 0.3}), 7, trials=57, openings=2, hit_rate=0.53, coverage=0.78)
-    for piece in ("34 independent bets", "% smaller than that of", "p = 0.", "57 trials", "53% of the directions", "holds 78%", "opened 2 times"):
-        assert piece in answer["sentence"], piece
+    answer = judged(opened(n=238, horizon=7, hint=0.02), openings=2)
+    pieces = ("34 independent bets", "% smaller than that of the best naive", "p = 0.", "of the directions right", "57 finished trials", "60 trials")
+    for piece in (*pieces, "3 of them pruned or failed", "80% interval holds", "opened 2 times", "could hardly have shown"):
+        assert piece in answer["sentence"], (piece, answer["sentence"])
     assert answer["sentence"].lower().startswith(answer["verdict"])
-    assert answer["verdict"] in GRADES
-    assert answer["openings"] == 2
-    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
-
-
-def test_skill_is_the_share_of_the_baseline_loss_that_is_saved():
-    losses = Losses(np.array([1.0, 2, 3, 4]), {"naive": np.array([2.0, 2, 4, 12])}, np.zeros(4, int), np.arange(4))
-    assert grade(losses)["tests"]["naive"]["skill_percent"] == pytest.approx(50)
-
-
-def test_a_chance_between_one_in_twenty_and_one_in_ten_is_weak_evidence():
-    grades = {}
-    for seed in range(60):
-        answer = grade(one_series(60, {"naive": 0.05}, seed))
-        grades[answer["tests"]["naive"]["p_value"]] = answer["verdict"]
-    assert {0.05 <= p < 0.10 for p, verdict in grades.items() if verdict == WEAK} == {True}
-    assert {p < 0.05 for p, verdict in grades.items() if verdict == SKILL} == {True}
-
-
-def test_the_interval_of_a_rate_is_that_of_wilson():
-    share, n, z = 0.53, 34, 1.959963984540054
-    centre, half = (share + z**2 / (2 * n)) / (1 + z**2 / n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    assert wilson(share, n) == pytest.approx([centre - half, centre + half])
-    assert wilson(0.5, 0) == [0.0, 1.0]
+    assert (answer["openings"], len(answer["opened_at"])) == (2, 2)

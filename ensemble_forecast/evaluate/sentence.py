@@ -1,0 +1,75 @@
+"""The verdict in words that a newcomer understands."""
+
+from typing import Any
+
+from ensemble_forecast.evaluate.diebold_mariano import LEAST_BETS
+from ensemble_forecast.evaluate.rivals import NAMES
+from ensemble_forecast.windows import FEW_SERIES
+
+Report = dict[str, Any]
+
+
+def sentence(answer: Report) -> str:
+    """Say what was found, on how much, and how sure it is.
+
+    Parameters
+    ----------
+    answer
+        Content of ``verdict.json``.
+    """
+    parts = [_loss(answer), _directions(answer["directions"]), _search(answer["search"]), _coverage(answer), *answer["bounds"]]
+    times = "once" if answer["openings"] == 1 else f"{answer['openings']} times, so trust it less each time"
+    head = f"{answer['verdict'].capitalize()} ({_chance(answer['p_value'])}): over {_sample(answer)}"
+    return f"{head} {'; '.join(part for part in parts if part)}. {_counted(answer['search'])}, and the test data were opened {times}."
+
+
+def _sample(answer: Report) -> str:
+    """Tell how much there was to judge by."""
+    bets = answer["independent_bets"]
+    if answer["series"] >= FEW_SERIES:
+        return f"{answer['series']} series at {bets} times"
+    return f"{bets} independent bets{' (too few to tell anything)' if bets < LEAST_BETS else ''}"
+
+
+def _loss(answer: Report) -> str:
+    """Compare the loss with that of the best naive."""
+    name, test = answer["best_naive"], answer["tests"][answer["best_naive"]][answer["decides"]]
+    side = "smaller" if test["mean_difference"] < 0 else "larger"
+    return f"its loss is {abs(test['skill_percent']):.1f} % {side} than that of the best naive, {NAMES[name]} ({_chance(test['p_value'])})"
+
+
+def _directions(found: Report) -> str:
+    """Tell the hit rate."""
+    if found["hit_rate"] is None:
+        return "it calls no direction"
+    low, high = found["interval"]
+    return (
+        f"it calls {found['hit_rate']:.0%} of the directions right (95 % interval {low:.0%} to {high:.0%}; against chance "
+        f"{_chance(found['pesaran_timmermann']['p_value'])}), where less than {found['smallest_rate']:.0%} could hardly have shown"
+    )
+
+
+def _search(search: Report) -> str:
+    """Tell what all trials together show."""
+    if search["reason"] is not None:
+        return ""
+    naive = NAMES[search["best_naive"]]
+    return f"the best of {search['compared']} finished trials against {naive} out of fold, luck of the best included: {_chance(search['spa'])}"
+
+
+def _coverage(answer: Report) -> str:
+    """Tell how much of the truth the outermost quantiles hold."""
+    if "coverage" not in answer:
+        return ""
+    return f"its {answer['coverage']['nominal']:.0%} interval holds {answer['coverage']['share']:.0%} of the outcomes"
+
+
+def _counted(search: Report) -> str:
+    """Count the trials, those that left nothing to compare apart."""
+    unfinished = search["trials"] - search["finished"]
+    apart = f" ({unfinished} of them pruned or failed)" if unfinished else ""
+    return f"{search['trials']} trials were searched before{apart}"
+
+
+def _chance(p_value: float) -> str:
+    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
