@@ -169,23 +169,20 @@ def _search_in_words(search: Record) -> str:
 
 
 def _print_backtest(backtest: Record) -> None:
-    """Print what trading came to at every cost."""
-    table = Table(title=f"Backtest over {backtest['steps']} steps", title_justify="left", box=None)
-    for name in ("cost", "position", "net return", "Sharpe", "drawdown", "turnover", "trades", "won"):
-        table.add_column(name, justify="left" if name == "position" else "right")
+    """Print what trading on the forecasts came to at every cost, and the net return of its rivals."""
+    table = Table(title=f"Backtest over {backtest['steps']} steps: forecasts against last sign and buy-and-hold", title_justify="left", box=None)
+    for name in ("cost", "net", "Sharpe (95 %)", "drawdown", "turnover", "won", "last sign", "hold"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in backtest["table"]:
-        for name in ("forecast", "last_sign", "buy_and_hold"):
-            told = row[name]
-            won = "-" if told["win_rate"] is None else f"{told['win_rate']:.0%} {_range(told['win_interval'], '.0%')}"
-            sharpe = f"{told['sharpe']:.2f} {_range(told['sharpe_interval'], '.1f')}"
-            figures = (f"{told['net_return']:+.1%}", sharpe, f"{told['drawdown']:.1%}", f"{told['turnover']:.3f}", str(told["trades"]), won)
-            table.add_row(f"{row['cost_bp']:.0f} bp", name, *figures)
+        told = row["forecast"]
+        low, high = told["sharpe_interval"] or (None, None)
+        ratio = "-" if low is None else f"{told['sharpe']:.1f} [{low:.1f}, {high:.1f}]"
+        won = "no trade" if not told["trades"] else f"{told['win_rate']:.0%} of {told['trades']}"
+        rivals = (f"{row[name]['net_return']:+.0%}" for name in ("last_sign", "buy_and_hold"))
+        table.add_row(
+            f"{row['cost_bp']:.0f} bp", f"{told['net_return']:+.1%}", ratio, f"{told['drawdown']:.1%}", f"{told['turnover']:.3f}", won, *rivals
+        )
     out.print(table)
-
-
-def _range(edges: list[float] | None, form: str) -> str:
-    """Write an interval in brackets, or nothing where there is none."""
-    return "" if edges is None else f"[{edges[0]:{form}}, {edges[1]:{form}}]"
 
 
 def print_status(status: Record, *, brief: bool = False) -> None:
