@@ -75,9 +75,3 @@ def log_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray
 def brier(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
     """Mean squared error of the probability of up (Brier 1950); a coin has 0.25."""
     return float(np.nanmean((truth_NH - forecast_NHQ[..., 1]) ** 2))
-
-
-def hit_rate(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> float:
-    """Share of directions called right."""
-    hit = (forecast_NHQ[..., 1] > 0.5) == (truth_NH > 0.5)
-    return float(hit[np.isfinite(truth_NH)].mean())

@@ -24,7 +24,6 @@ MAY_CHANGE = {
     "pruner",
     "track",
     "trials",
-    "backtest",
 }  # between two calls of one study; anything else makes another study
 
 COMMENTS = {

@@ -252,7 +252,6 @@ class TestMetrics:
         forecast_NHQ = np.stack([1 - up_NH, up_NH], axis=-1)
         assert metrics.log_loss(truth_NH, forecast_NHQ, self.scale_N, LEVELS) == pytest.approx(sklearn_log_loss(truth_NH.ravel(), up_NH.ravel()))
         assert metrics.brier(truth_NH, forecast_NHQ, self.scale_N, LEVELS) == pytest.approx(brier_score_loss(truth_NH.ravel(), up_NH.ravel()))
-        assert metrics.hit_rate(truth_NH, forecast_NHQ) == pytest.approx(np.mean((up_NH > 0.5) == (truth_NH == 1)))
         assert metrics.cell_loss(truth_NH, forecast_NHQ, self.scale_N, LEVELS, "direction").shape == (8, 3)
 
     @pytest.mark.parametrize("name", ["sql", "wql", "mase", "smape", "rmse", "log_loss", "brier"])

@@ -67,7 +67,7 @@ def _coverage(answer: Report) -> str:
 def _counted(search: Report) -> str:
     """Count the trials, those that left nothing to compare apart."""
     unfinished = search["trials"] - search["finished"]
-    apart = f" ({unfinished} of them pruned or failed)" if unfinished else ""
+    apart = f" ({unfinished} of them pruned or failed, which left nothing to compare)" if unfinished else ""
     return f"{search['trials']} trials were searched before{apart}"
 
 

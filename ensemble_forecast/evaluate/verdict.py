@@ -55,10 +55,11 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str])
       lies, which for prices is the sign of the change: where a season or a mean is what a glance tells, to know it is no skill. For
       kind ``direction`` what the best naive foresaw is taken out of the outcome first;
     * superior predictive ability of the best of all trials, out of fold. It guards against the luck of the best of many, but speaks of the trials
-      and not of what was made of them.
+      and not of what was made of them: it counts only where the ensemble's own loss is below the best naive's too, and is 1 elsewhere.
 
-    Hence two bounds: there is no evidence where the ensemble's own loss is not below the best naive's, whatever the other tests say, nor where the
-    control found skill on shuffled changes. At a single time a common shock of a panel cannot be told from skill: evidence is weak at best.
+    The first two are about the ensemble on data that nobody had seen, and need no other bound: who calls directions right has skill, even where
+    his spread costs him more than that saves. Two bounds remain. Where the control found skill on shuffled changes there is no evidence of any; and
+    at a single time a common shock of a panel cannot be told from skill, so that evidence is weak at best.
     Origins that somebody does not serve are left out for all.
 
     Parameters
@@ -80,9 +81,9 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str])
     signs = _signs(used, best_naive)
     p_values = {"diebold_mariano": against_best["p_value"], "pesaran_timmermann": signs.p_value}
     if trials["reason"] is None:
-        p_values["spa"] = trials["spa"]
+        p_values["spa"] = trials["spa"] if against_best["mean_difference"] < 0 else 1.0
     p_value = min(1.0, len(p_values) * min(p_values.values()))
-    bounds = _bounds(used.sample, against_best, control)
+    bounds = _bounds(used.sample, control)
     direction = opened.task.kind == "direction"
     bets = used.sample.bets
     covered = None if direction or not len(used.truth_NH) else coverage(used.truth_NH, used.ensemble_NHQ)
@@ -90,7 +91,7 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str])
         "verdict": _grade(p_value, bounds),
         "p_value": p_value,
         "p_values": p_values,
-        "bounds": list(bounds.values()) if p_value < WEAK_LEVEL or not control["passed"] else [],
+        "bounds": list(bounds.values()),
         "decides": decides,
         "best_naive": best_naive,
         "tests": tests,
@@ -174,15 +175,13 @@ def _hits(used: Opened) -> Report:
     return {"hit_rate": share, "interval": interval, "bets": bets, "smallest_rate": smallest_rate(bets)}
 
 
-def _bounds(sample: Sample, against_best: Report, control: Report) -> dict[str, str]:
+def _bounds(sample: Sample, control: Report) -> dict[str, str]:
     """Collect what keeps a verdict down, by the best verdict that is left."""
     bounds = {}
     if sample.is_panel and sample.n_times == 1:
         bounds[WEAK] = "at a single time a shock common to all series cannot be told from skill"
     if not control["passed"]:
         bounds[NONE] = "a ridge found skill on shuffled changes, where there is none: something leaks or a test is broken"
-    if against_best["mean_difference"] >= 0:
-        bounds[NONE] = "a loss that is not below the best naive's is no skill, whatever the other tests say"
     return bounds
 
 

@@ -102,9 +102,18 @@ def test_a_find_of_the_search_does_not_make_up_for_a_larger_loss():
     for case in cases:
         answer = judged(case, found)
         worse = answer["tests"][answer["best_naive"]]["sql"]["mean_difference"] >= 0
-        assert answer["verdict"] == (NONE if worse else SKILL)
-        assert ("whatever the other tests say" in answer["sentence"]) == worse
+        assert answer["p_values"]["spa"] == (1.0 if worse else 0.001)
+        assert answer["verdict"] == (judged(case, TRIALS | {"spa": 1.0})["verdict"] if worse else SKILL)
     assert judged(opened(hint=0.3), found)["verdict"] == SKILL
+
+
+def test_directions_called_right_are_skill_even_where_the_spread_is_poor():
+    case = opened(hint=0.2)
+    case.ensemble_NHQ[:] = case.ensemble_NHQ[..., 4:5] + 8 * LEVELS
+    answer = judged(case)
+    assert answer["p_values"]["diebold_mariano"] > 0.99
+    assert answer["verdict"] == SKILL
+    assert "% larger than that of the best naive" in answer["sentence"]
 
 
 def test_a_season_that_the_naive_knows_is_no_direction_called():
