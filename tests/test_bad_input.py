@@ -170,6 +170,11 @@ CASES = {  # name: (what is spoilt, what is typed, what the message says)
         ["search", "--study", "mine"],
         ["log", "-4", "2024-01-31"],
     ),
+    "a backtest of a negative price": (
+        lambda folder: (table(put(30, "close", -4.0))(folder), pipeline_file("backtest = true\n")(folder), shutil.copy("bad.csv", "good.csv")),
+        ["search", "--study", "mine"],
+        ["backtest needs a target above zero", "-4", "2024-01-31", "backtest = false"],
+    ),
     "an unknown family": (nothing, ["search", "--study", "bare", "--families", "rigde"], ["rigde", "ridge"]),
     "an unknown space": (nothing, ["search", "--study", "bare", "--space", "defalt"], ["defalt", "default"]),
     "an unknown key in the space": (

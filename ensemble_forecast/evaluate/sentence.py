@@ -27,7 +27,7 @@ def _sample(answer: Report) -> str:
     """Tell how much there was to judge by."""
     bets = answer["independent_bets"]
     if answer["series"] >= FEW_SERIES:
-        return f"{answer['series']} series at {bets} times"
+        return f"{answer['series']} series at {bets} time{'' if bets == 1 else 's'}"
     return f"{bets} independent bets{' (too few to tell anything)' if bets < LEAST_BETS else ''}"
 
 
