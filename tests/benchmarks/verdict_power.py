@@ -2,7 +2,7 @@
 
 Wanted: on 20 random walks "evidence of skill" at most once; on 20 series whose changes follow an autoregression of 0.156 (55 % of the directions at
 horizon 1) weak evidence or better at least 17 times; of 500 searches for the best of 200 coins over 365 days at most 8 % with p < 0.05 (superior
-ability). Both kinds of series have 4,000 steps, of which 2,000 are the test. About 25 s a study: ``verdict_power.py [studies] [first seed]``.
+ability). Both kinds of series have 4,000 steps, of which 2,000 are the test. About 10 s a study: ``verdict_power.py [studies] [first seed]``.
 """
 
 import sys
@@ -23,7 +23,7 @@ from ensemble_forecast.study import FRAME, open_study, silent
 from ensemble_forecast.workflow import run_search, run_stack
 
 STEPS, TEST_SHARE, MEMORY = 4000, 0.5, 0.156
-STACK_S = 10.0
+STACK_S = 60.0
 TRIALS = [
     *({"family": "ridge", "params": {"context": context, "transform": "log", "base": "centre"}} for context in (5, 20, 60)),
     {"family": "ridge", "params": {"context": 5, "scale": "series", "transform": "log", "base": "centre"}},
@@ -42,7 +42,7 @@ def prices(seed: int, memory: float) -> pd.DataFrame:
 
 def judged(seed: int, memory: float) -> dict:
     """Run a whole study on made prices."""
-    settings = {"source": FRAME, "horizon": 1, "season": 1, "transform": "log", "test": TEST_SHARE, "budget": "20s", "seed": seed, "backtest": True}
+    settings = {"source": FRAME, "horizon": 1, "season": 1, "transform": "log", "test": TEST_SHARE, "budget": "60s", "seed": seed, "backtest": True}
     with tempfile.TemporaryDirectory() as folder:
         study = open_study("made", Path(folder), check(settings | {"trials": tuple(TRIALS)}, "benchmark"), frame=prices(seed, memory), log=silent)
         run_search(study, workers=1, device="cpu")
