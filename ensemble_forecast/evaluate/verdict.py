@@ -44,11 +44,18 @@ class Opened:
     scale_N: np.ndarray
     sample: Sample
 
+    def take(self, index: np.ndarray) -> "Opened":
+        """Select origins by position or mask."""
+        rivals = {name: forecast_NHQ[index] for name, forecast_NHQ in self.rivals.items()}
+        rest = (self.last_N[index], self.scale_N[index], self.sample.take(index))
+        return Opened(self.task, self.truth_NH[index], self.ensemble_NHQ[index], rivals, *rest)
+
 
 def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str]) -> Report:
     """Judge an ensemble on the test origins, and the search that led to it.
 
-    Skill is claimed from p, the smallest Holm-adjusted p-value (Holm 1979) of three tests, below 0.01; weakly below 0.05:
+    Skill is claimed where p is below 0.01, weakly where it is below 0.05: the smallest Holm-adjusted p-value (Holm 1979) of three tests, or of those
+    of them for which there was enough to compare:
 
     * Diebold-Mariano: a smaller loss than the best naive rival's, the one with the smallest loss on this very test;
     * Pesaran-Timmermann: directions called better than chance. A quantile forecast calls by the side of the best naive's median on which its own
@@ -120,15 +127,7 @@ def _against_rivals(opened: Opened) -> tuple[Opened, dict[str, Report], str]:
     }
     decides = deciding_loss(opened.task)
     used_N = np.all([np.isfinite(each[decides]) for each in losses.values()], axis=0)
-    used = Opened(
-        opened.task,
-        opened.truth_NH[used_N],
-        opened.ensemble_NHQ[used_N],
-        {name: each[used_N] for name, each in opened.rivals.items()},
-        opened.last_N[used_N],
-        opened.scale_N[used_N],
-        opened.sample.take(used_N),
-    )
+    used = opened.take(used_N)
     tests: dict[str, Report] = {}
     for name in opened.rivals:
         tests[name] = {}
