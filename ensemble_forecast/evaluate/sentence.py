@@ -43,8 +43,9 @@ def _directions(found: Report) -> str:
     if found["hit_rate"] is None:
         return "it calls no direction"
     low, high = found["interval"]
+    calls = "" if found["called"] > 0.995 else f"{found['called']:.0%} of the directions and "
     return (
-        f"it calls {found['hit_rate']:.0%} of the directions right (95 % interval {low:.0%} to {high:.0%}; against chance "
+        f"it calls {calls}{found['hit_rate']:.0%} of {'these' if calls else 'the directions'} right (95 % interval {low:.0%} to {high:.0%}; against chance "
         f"{_chance(found['pesaran_timmermann']['p_value'])}), where less than {found['smallest_rate']:.0%} could hardly have shown"
     )
 

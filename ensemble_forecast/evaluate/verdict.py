@@ -161,7 +161,7 @@ def _called(forecast_NH: np.ndarray, level_NH: np.ndarray | float) -> np.ndarray
 
 
 def _hits(used: Opened) -> Report:
-    """Count the directions of change called right, and tell how high that rate would have to be to show."""
+    """Count the directions of change called right, of those called at all, and tell how high that rate would have to be to show."""
     if used.task.kind == "direction":
         rose_NH, called_NH = used.truth_NH, _called(used.ensemble_NHQ[..., 1], 0.5)
     else:
@@ -170,8 +170,9 @@ def _hits(used: Opened) -> Report:
     known_NH = np.isfinite(rose_NH) & np.isfinite(called_NH)
     bets = used.sample.take(known_NH.any(axis=1)).bets
     share = float((rose_NH == called_NH)[known_NH].mean()) if known_NH.any() else None
+    called = float(known_NH.sum() / np.isfinite(rose_NH).sum()) if known_NH.any() else 0.0
     interval = [0.0, 1.0] if share is None else wilson(share, bets)
-    return {"hit_rate": share, "interval": interval, "bets": bets, "smallest_rate": smallest_rate(bets)}
+    return {"hit_rate": share, "called": called, "interval": interval, "bets": bets, "smallest_rate": smallest_rate(bets)}
 
 
 def _bounds(sample: Sample, control: Report) -> dict[str, str]:

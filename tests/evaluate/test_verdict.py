@@ -164,7 +164,10 @@ def test_the_hit_rate_counts_signs_of_change_that_were_called():
     case = opened(n=200, hint=0.1)
     case.ensemble_NHQ[:50] = spread(np.repeat(case.last_N[:50, None], 1, axis=1))
     called, rose = case.ensemble_NHQ[50:, 0, 4] > case.last_N[50:], case.truth_NH[50:, 0] > case.last_N[50:]
-    found = judged(case)["directions"]
+    answer = judged(case)
+    found = answer["directions"]
+    assert found["called"] == 0.75
+    assert "it calls 75% of the directions" in answer["sentence"]
     assert found["hit_rate"] == pytest.approx((called == rose).mean())
     assert found["bets"] == 150
     assert found["interval"][0] < found["hit_rate"] < found["interval"][1]
