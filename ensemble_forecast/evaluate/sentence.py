@@ -43,11 +43,10 @@ def _directions(found: Report) -> str:
     if found["hit_rate"] is None:
         return "it calls no direction"
     low, high = found["interval"]
-    calls = "" if found["called"] > 0.995 else f"{found['called']:.0%} of the directions and "
-    return (
-        f"it calls {calls}{found['hit_rate']:.0%} of {'these' if calls else 'the directions'} right (95 % interval {low:.0%} to {high:.0%}; against chance "
-        f"{_chance(found['pesaran_timmermann']['p_value'])}), where less than {found['smallest_rate']:.0%} could hardly have shown"
-    )
+    of = "the directions" if found["called"] > 0.995 else f"the {found['called']:.0%} of the directions that it calls"
+    chance = _chance(found["pesaran_timmermann"]["p_value"])
+    needed = f"less than {found['smallest_rate']:.0%} could hardly have shown"
+    return f"it is right in {found['hit_rate']:.0%} of {of} (95 % interval {low:.0%} to {high:.0%}; against chance {chance}), where {needed}"
 
 
 def _search(search: Report) -> str:

@@ -167,7 +167,7 @@ def test_the_hit_rate_counts_signs_of_change_that_were_called():
     answer = judged(case)
     found = answer["directions"]
     assert found["called"] == 0.75
-    assert "it calls 75% of the directions" in answer["sentence"]
+    assert "of the 75% of the directions that it calls" in answer["sentence"]
     assert found["hit_rate"] == pytest.approx((called == rose).mean())
     assert found["bets"] == 150
     assert found["interval"][0] < found["hit_rate"] < found["interval"][1]
@@ -191,7 +191,7 @@ def test_hardly_any_test_data_is_no_evidence(n):
 
 def test_the_sentence_says_what_was_found_and_on_how_much():
     answer = judged(opened(n=238, horizon=7, hint=0.02), openings=2)
-    pieces = ("34 independent bets", "% smaller than that of the best naive", "p = 0.", "of the directions right", "57 finished trials", "60 trials")
+    pieces = ("34 independent bets", "% smaller than that of the best naive", "p = 0.", "it is right in", "57 finished trials", "60 trials")
     for piece in (*pieces, "3 of them pruned or failed", "80% interval holds", "opened 2 times", "could hardly have shown"):
         assert piece in answer["sentence"], (piece, answer["sentence"])
     assert answer["sentence"].lower().startswith(answer["verdict"])
