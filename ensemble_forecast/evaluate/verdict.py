@@ -58,9 +58,9 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str])
     of them for which there was enough to compare:
 
     * Diebold-Mariano: a smaller loss than the best naive rival's, the one with the smallest loss on this very test;
-    * Pesaran-Timmermann: directions called better than chance. A quantile forecast calls by the side of the best naive's median on which its own
-      lies, which for prices is the sign of the change: where a season or a mean is what a glance tells, to know it is no skill. For
-      kind ``direction`` what the best naive foresaw is taken out of the outcome first;
+    * Pesaran-Timmermann: directions called better than chance. A quantile forecast calls the sign of the change from the last value by its median;
+      where the best naive calls changing directions itself (a season, a mean to return to), to know these is no skill, and the change from its
+      median is called instead. For kind ``direction`` what the best naive foresaw is taken out of the outcome first;
     * superior predictive ability of the best of all trials, out of fold. It guards against the luck of the best of many, but speaks of the trials
       and not of what was made of them: it counts only where the ensemble's own loss is below the best naive's too, and is 1 elsewhere.
 
@@ -149,9 +149,12 @@ def _signs(used: Opened, best_naive: str) -> Test:
     rival_NHQ = used.rivals[best_naive]
     if used.task.kind == "direction":
         return directions(used.truth_NH, _called(used.ensemble_NHQ[..., 1], 0.5), rival_NHQ[..., 1], used.sample)
+    from_NH = np.repeat(used.last_N[:, None], rival_NHQ.shape[1], axis=1)
     naive_NH = median_of(rival_NHQ, used.task.quantiles)
-    called_NH = _called(median_of(used.ensemble_NHQ, used.task.quantiles), naive_NH)
-    rose_NH = np.where(np.isnan(used.truth_NH), np.nan, used.truth_NH > naive_NH)
+    if len(np.unique(np.sign(naive_NH - from_NH))) > 1:
+        from_NH = naive_NH
+    called_NH = _called(median_of(used.ensemble_NHQ, used.task.quantiles), from_NH)
+    rose_NH = np.where(np.isnan(used.truth_NH), np.nan, used.truth_NH > from_NH)
     return directions(rose_NH, called_NH, np.full(rose_NH.shape, 0.5), used.sample)
 
 

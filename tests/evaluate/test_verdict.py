@@ -116,6 +116,17 @@ def test_directions_called_right_are_skill_even_where_the_spread_is_poor():
     assert "% larger than that of the best naive" in answer["sentence"]
 
 
+def test_a_mean_change_that_lies_beyond_every_call_hides_no_skill():
+    """The best naive has found a drift by chance; the ensemble leans less far to either side, and rightly."""
+    case = opened(hint=0.2)
+    case.ensemble_NHQ[:] = spread(case.last_N[:, None] + 0.02 * np.sign(case.truth_NH - case.last_N[:, None]) * (np.arange(400)[:, None] % 7 > 2))
+    case.rivals["mean_change"][:] = spread(case.last_N[:, None] + 0.03)
+    del case.rivals["naive"]
+    answer = judged(case)
+    assert answer["best_naive"] == "mean_change"
+    assert answer["p_values"]["pesaran_timmermann"] < 0.001
+
+
 def test_a_season_that_the_naive_knows_is_no_direction_called():
     """Both know the season, the ensemble adds noise: nine of ten signs of change are right, and p is not small."""
     rng = np.random.default_rng(3)
