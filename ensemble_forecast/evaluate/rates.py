@@ -22,7 +22,7 @@ def smallest_rate(n: int) -> float:
     Solves ``(p - 1/2) sqrt(n) = z_level / 2 + z_power sqrt(p (1 - p))`` for p.
 
     >>> round(smallest_rate(1000), 3), round(smallest_rate(34), 3), smallest_rate(0)
-    (0.539, 0.706, 1.0)
+    (0.539, 0.707, 1.0)
     """
     level, power = stats.norm.ppf(1 - LEVEL), stats.norm.ppf(POWER)
     if n < level**2:
