@@ -60,9 +60,8 @@ def run_evaluate(study: Study) -> dict[str, Any]:
         scale_N=scale_at(panel, Origins(plan.test.series, plan.judged_S[plan.test.series]), task.season_length),
         sample=Sample(plan.test.series, plan.test.step - plan.judged_S[plan.test.series], task.horizon),
     )
-    verdict = judge(opened, trials, control, opened_at)
-    if study.pipeline.backtest:
-        verdict["backtest"] = _backtest(study, ensemble, forecast_NHQ)
+    traded = _backtest(study, ensemble, forecast_NHQ) if study.pipeline.backtest else None
+    verdict = judge(opened, trials, control, opened_at, traded)
     atomic.write_json(path / "verdict.json", verdict)
     return verdict
 

@@ -7,6 +7,7 @@ from ensemble_forecast.evaluate.rivals import NAMES
 from ensemble_forecast.windows import FEW_SERIES
 
 Report = dict[str, Any]
+USUAL_COST_BP = 10.0
 
 
 def sentence(answer: Report) -> str:
@@ -17,7 +18,7 @@ def sentence(answer: Report) -> str:
     answer
         Content of ``verdict.json``.
     """
-    parts = [_loss(answer), _directions(answer["directions"]), _search(answer["search"]), _coverage(answer), *answer["bounds"]]
+    parts = [_loss(answer), _directions(answer["directions"]), _search(answer["search"]), _coverage(answer), _traded(answer), *answer["bounds"]]
     times = "once" if answer["openings"] == 1 else f"{answer['openings']} times, so trust it less each time"
     head = f"{answer['verdict'].capitalize()} ({_chance(answer['p_value'])}): over {_sample(answer)}"
     return f"{head} {'; '.join(part for part in parts if part)}. {_counted(answer['search'])}, and the test data were opened {times}."
@@ -62,6 +63,15 @@ def _coverage(answer: Report) -> str:
     if "coverage" not in answer:
         return ""
     return f"its {answer['coverage']['nominal']:.0%} interval holds {answer['coverage']['share']:.0%} of the outcomes"
+
+
+def _traded(answer: Report) -> str:
+    """Tell what trading came to, before costs and at a usual one."""
+    if "backtest" not in answer:
+        return ""
+    net = {row["cost_bp"]: row["forecast"]["net_return"] for row in answer["backtest"]["table"]}
+    hold = answer["backtest"]["table"][0]["buy_and_hold"]["net_return"]
+    return f"traded, it earns {net[0.0]:+.0%} before costs and {net[USUAL_COST_BP]:+.0%} at {USUAL_COST_BP:.0f} bp a trade (buy-and-hold {hold:+.0%})"
 
 
 def _counted(search: Report) -> str:

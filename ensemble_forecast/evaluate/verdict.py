@@ -51,7 +51,7 @@ class Opened:
         return Opened(self.task, self.truth_NH[index], self.ensemble_NHQ[index], rivals, *rest)
 
 
-def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str]) -> Report:
+def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str], backtest: Report | None = None) -> Report:
     """Judge an ensemble on the test origins, and the search that led to it.
 
     Skill is claimed where p is below 0.01, weakly where it is below 0.05: the smallest Holm-adjusted p-value (Holm 1979) of three tests, or of those
@@ -77,6 +77,8 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str])
         From `shuffle_control.shuffle_control`.
     opened_at
         When the test origins were looked at, this time included.
+    backtest
+        From `backtest.backtest`, where the target is a price: told, but no part of p, as a few test years of trading decide nothing.
 
     Returns
     -------
@@ -112,6 +114,8 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str])
         "openings": len(opened_at),
         "opened_at": opened_at,
     }
+    if backtest is not None:
+        answer["backtest"] = backtest
     if covered is not None:
         levels = opened.task.quantiles
         answer["coverage"] = {"share": covered, "interval": wilson(covered, bets), "nominal": levels[-1] - levels[0]}

@@ -170,8 +170,12 @@ def _search_in_words(search: Record) -> str:
 
 def _print_backtest(backtest: Record) -> None:
     """Print what trading on the forecasts came to at every cost, and the net return of its rivals."""
-    table = Table(title=f"Backtest over {backtest['steps']} steps: forecasts against last sign and buy-and-hold", title_justify="left", box=None)
-    for name in ("cost", "net", "Sharpe (95 %)", "drawdown", "turnover", "won", "last sign", "hold"):
+    table = Table(
+        title=f"Backtest over {backtest['steps']} steps: net return, largest drop, share traded a step; net of last sign and of buy-and-hold",
+        title_justify="left",
+        box=None,
+    )
+    for name in ("cost", "net", "Sharpe (95 %)", "drop", "traded", "won", "sign", "hold"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in backtest["table"]:
         told = row["forecast"]

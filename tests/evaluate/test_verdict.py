@@ -149,6 +149,13 @@ def test_a_failed_control_leaves_no_evidence():
     assert "shuffled changes" in answer["sentence"]
 
 
+def test_what_trading_earned_is_told_and_decides_nothing():
+    rows = [{"cost_bp": cost, "forecast": {"net_return": 0.5 - cost / 10}, "buy_and_hold": {"net_return": 0.2}} for cost in (0.0, 10.0)]
+    answer = judge(opened(), TRIALS, CONTROL, ["now"], {"table": rows})
+    assert "traded, it earns +50% before costs and -50% at 10 bp a trade (buy-and-hold +20%)" in answer["sentence"]
+    assert answer["p_value"] == judged(opened())["p_value"]
+
+
 def test_a_panel_has_its_series_for_observations_and_a_single_time_is_weak_at_best():
     answer = judged(opened(n=6, n_series=40, hint=0.3), SILENT)
     assert (answer["series"], answer["independent_bets"], answer["origins"]) == (40, 6, 240)
