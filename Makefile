@@ -31,6 +31,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/many_series.py
 	$(BIN)/python tests/benchmarks/net_speed.py
 	$(BIN)/python tests/benchmarks/features.py
+	$(BIN)/python tests/benchmarks/verdict_power.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
