@@ -108,7 +108,8 @@ def backtest(
 
     Returns
     -------
-    ``costs_bp`` and, by cost, a record for ``forecast`` (with its ``band``; None: it does not trade), ``last_sign``, ``buy_and_hold``, ``flat``.
+    ``steps`` traded and a ``table``: at each ``cost_bp`` the account of ``forecast`` (with its ``band``; None: it does not trade), ``last_sign``,
+    ``buy_and_hold`` and ``flat``.
     """
     market, strength_N = tested
     table = []
@@ -123,7 +124,7 @@ def backtest(
         accounts = {name: account(market, market.held(signal_N), cost, task, freq) for name, signal_N in rows.items()}
         accounts["forecast"]["band"] = band if np.isfinite(band) else None
         table.append({"cost_bp": cost, **accounts})
-    return {"costs_bp": list(COSTS_BP), "steps": market.return_ST.shape[1], "table": table}
+    return {"steps": market.return_ST.shape[1], "table": table}
 
 
 def account(market: Market, held_ST: np.ndarray, cost_bp: float, task: Task, freq: str) -> dict[str, Any]:
