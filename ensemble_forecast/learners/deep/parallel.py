@@ -104,7 +104,7 @@ def _take_part(rank: int, learner: Recipe, panel: Panel, roles: Roles, task: Tas
         answer: tuple[str, Any] = ("learnt", {name: value for name, value in vars(fitted).items() if name.endswith("_") or name == "_curve"})
     except errors.EnsembleForecastError as error:
         answer = (type(error).__name__, str(error))
-    finally:
-        torch.distributed.destroy_process_group()
+    torch.distributed.barrier()  # nobody hangs up while another one still listens
+    torch.distributed.destroy_process_group()
     if rank == 0:
         answers.put(answer)
