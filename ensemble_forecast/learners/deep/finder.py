@@ -61,7 +61,7 @@ def sweep(
     in_one_pass
         Whether copies can be trained together, and are quicker so.
     """
-    short = replace(recipe, steps=max(1, round(SWEEP_SHARE * recipe.steps)))
+    short = replace(recipe, steps=max(1, round(SWEEP_SHARE * recipe.steps)), epochs=0)
     copies = [copy.deepcopy(net) for _ in SWEPT]
     if in_one_pass and can_train_together(net, short):
         everything = [range(len(fit))] * len(SWEPT)

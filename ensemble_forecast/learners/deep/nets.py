@@ -30,7 +30,7 @@ from ensemble_forecast.learners.deep.parallel import fit_in_parallel, is_member
 from ensemble_forecast.learners.deep.recipe import Recipe
 from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
 from ensemble_forecast.learners.deep.together import can_train_together, train_together
-from ensemble_forecast.learners.deep.training import Trained, train
+from ensemble_forecast.learners.deep.training import Trained, in_steps, train
 from ensemble_forecast.learners.deep.transfer import TRANSFERS, start_from
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
@@ -100,6 +100,7 @@ class NetLearner(Recipe):
         checkpoint = None if is_member() else Checkpoint.of(self, task, panel.y, panel.past, panel.known, *parts)
 
         def trained(recipe: NetLearner) -> tuple[Shapes, float, Trained]:
+            recipe = in_steps(recipe, len(given.fit))
             with reproducible(seed):
                 windows = Windows.of(panel, given.fit, given.view, place)
                 shapes, loss, net = self._untrained(panel, given, task, place)
@@ -111,6 +112,8 @@ class NetLearner(Recipe):
         self._learnt(task, given.view, shapes, result)
         if not self.learning_rate:
             self.stopped_["learning_rate"] = rate
+        if self.epochs:
+            self.stopped_["epochs"] = 0  # a refit makes as many steps, however many passes these are
         return self
 
     def fit_many(self, panel: Panel, fits: Sequence[Origins], stop: Origins | None, tasks: Sequence[Task], deadline: Deadline) -> list[Self]:
@@ -139,7 +142,7 @@ class NetLearner(Recipe):
         context = self._context(task, size.length)
         shapes = Shapes(context, 1 + n_past, n_extras(task.horizon, n_past, n_known), task.horizon, task.n_outputs)
         multiplies, waits = self.multiply_adds(shapes)
-        steps = self.steps * (1 + len(SWEPT) * SWEEP_SHARE * (self.finder == "sweep" and not self.learning_rate))
+        steps = in_steps(self, size.n_fit).steps * (1 + len(SWEPT) * SWEEP_SHARE * (self.finder == "sweep" and not self.learning_rate))
         return START_S + ORIGIN_S * size.n_fit + steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002

@@ -22,6 +22,9 @@ class Recipe(Learner):
         Kind ``direction`` only: whether both classes count the same in training; forecasts are put back to the frequencies that were met.
     steps, batch, accumulate
         Updates of the weights; origins in a batch; batches whose gradients make one update.
+    epochs
+        Passes over the fit role at most, in place of ``steps``: the stop role is then looked at after each of them, "plateau" halves the rate
+        after 10 looks without gain, and 50 end the training. 0: ``steps`` is the length, and looks lie ever further apart.
     optimiser, learning_rate, momentum, weight_decay
         By name, see `optimisers`; the peak of the rate, 0 to have it found; of "momentum", "rmsprop" and the first moment of the Adam family;
         of matrices only.
@@ -52,6 +55,7 @@ class Recipe(Learner):
     loss: str = "auto"
     balanced: bool = False
     steps: int = 1000
+    epochs: int = 0
     batch: int = 256
     accumulate: int = 1
     optimiser: str = "adamw"

@@ -11,6 +11,7 @@ LAST_SHARE = 0.01  # of "exponential", at the end
 RESTARTS = 3  # of "cosine_restarts": each run is twice as long as the one before
 START_SHARE, RISING = 0.04, 0.3  # of "one_cycle": where it starts, and the share of the steps in which it rises
 PATIENCE = 2  # looks at the stop role without gain before a plateau drops the rate
+EPOCHS_PATIENCE, EPOCHS_DROP = 10, 0.5  # the same with a look after every pass, as tutorials have it
 
 
 def _half_cosine(done: float) -> float:
@@ -50,6 +51,8 @@ class Schedule:
     ----------
     warm_up
         Share of the steps in which the rate first rises in a straight line.
+    epochs
+        Passes after each of which `judge` hears of a look; 0: looks lie further apart, and a plateau waits for fewer.
 
     Raises
     ------
@@ -57,7 +60,8 @@ class Schedule:
         When no schedule has the name.
     """
 
-    def __init__(self, name: str, steps: int, warm_up: float) -> None:
+    def __init__(self, name: str, steps: int, warm_up: float, epochs: int = 0) -> None:
+        self._patience, self._drop = (EPOCHS_PATIENCE, EPOCHS_DROP) if epochs else (PATIENCE, DROP)
         self._name, self._steps, self._shape = name, steps, named("schedule", name, SCHEDULES)
         self._rising = 1.0 if name == "one_cycle" else max(1.0, warm_up * steps)  # that one rises by itself
         self.best, self.waited, self.dropped = math.inf, 0, 1.0
@@ -75,8 +79,8 @@ class Schedule:
             return
         self.waited = 0 if loss < self.best else self.waited + 1
         self.best = min(self.best, loss)
-        if self.waited > PATIENCE:
-            self.dropped, self.waited = DROP * self.dropped, 0
+        if self.waited > self._patience:
+            self.dropped, self.waited = self._drop * self.dropped, 0
 
     def state(self) -> dict[str, float]:
         """Tell what a resumed training has to know."""

@@ -26,7 +26,7 @@ Weights = dict[str, torch.Tensor]  # by name, the member's axis first
 def can_train_together(net: torch.nn.Module, recipe: Recipe) -> bool:
     """Whether copies of a net can be trained in one pass: nothing in it keeps count, and nothing in its recipe waits for one member alone."""
     plain_recipe = recipe.accumulate == 1 and recipe.augmentation == "none" and not recipe.l1 and recipe.schedule != "plateau"
-    return plain_recipe and not recipe.start and not any(True for _ in net.buffers())
+    return plain_recipe and not recipe.start and not recipe.epochs and not any(True for _ in net.buffers())
 
 
 def train_together(
@@ -142,7 +142,7 @@ class _Together:
                 check_stable(trained_K[member], step, self.recipe)
             if progress.noted(self.loss.shown(trained_K[member]), stopped_K[member], time.monotonic() - self.begun):
                 self.best[member] = self._weights_of(member)
-            self.enough[member] = progress.is_enough(self.recipe.steps) and step < self.recipe.steps
+            self.enough[member] = progress.is_enough(self.recipe) and step < self.recipe.steps
 
     def _stopped(self, stop: Windows | None) -> list[float]:
         """Loss of each net's averaged weights on the stop role; NaN without one."""

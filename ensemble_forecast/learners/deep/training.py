@@ -7,8 +7,8 @@ moving average (EMA) of the trained ones; the stop role, where there is one, pic
 import copy
 import math
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,10 +26,13 @@ from ensemble_forecast.learners.deep.schedules import Schedule
 from ensemble_forecast.learners.deep.updates import Batches, Updates, evaluate, update_average
 
 PATIENCE = 4  # stop when the best snapshot is so many times shorter than the training by now
+EPOCHS_PATIENCE = 50  # looks without gain that end a training whose length is told in passes
 LEAST_SHARE = 1 / 4  # of the steps is always trained: a loss may rise before it falls
 FIRST_POINT = 1 / 32  # share of the steps before the first evaluation
 GLANCE = 512  # origins of the fit role that tell what climatology costs
 EXPLODED = 1e3  # mean loss in window units (nats for direction), where climatology has about 1
+
+R = TypeVar("R", bound=Recipe)
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,11 @@ class Progress:
             self.best_loss, self.best_steps = stopped, self.step
         return better
 
-    def is_enough(self, steps: int) -> bool:
-        """Whether to train on, up to so many steps, does not pay any more."""
+    def is_enough(self, recipe: Recipe) -> bool:
+        """Whether to train on, up to the end of a recipe, does not pay any more."""
+        steps = recipe.steps
+        if recipe.epochs:
+            return self.step - self.best_steps >= EPOCHS_PATIENCE * steps // recipe.epochs
         return self.step >= max(PATIENCE * self.best_steps, LEAST_SHARE * steps)
 
 
@@ -109,13 +115,13 @@ def train(
 def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkpoint: Checkpoint | None) -> bool:
     """Train to the end of the recipe, to where it does not pay any more, or to the deadline; returns whether that cut it short."""
     now, steps = training.progress, training.recipe.steps
-    points, truncated = evaluation_points(steps), False
+    points, truncated = evaluation_points(steps, training.recipe.epochs), False
     while now.step < steps and not truncated:
         training.update()
         truncated = now.step < steps and all_passed(deadline, now.step, training.fit.place)
         if now.step in points or truncated:
             deadline.told(training.look(stop), now.curve)
-            if now.is_enough(steps):
+            if now.is_enough(training.recipe):
                 break
         if checkpoint is not None and checkpoint.due():
             checkpoint.write(training.state())
@@ -129,7 +135,7 @@ class _Training:
         self.net, self.loss, self.fit, self.recipe = net, loss, fit, recipe
         self.batches = Batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed))
         self.updates = Updates(net, loss, fit, recipe, self.batches)
-        self.schedule = Schedule(recipe.schedule, recipe.steps, recipe.warm_up)
+        self.schedule = Schedule(recipe.schedule, recipe.steps, recipe.warm_up, recipe.epochs)
         self.average = copy.deepcopy(net).eval()
         self.progress, self.best = Progress(), arrays(self.average)
         self._begun = time.monotonic()
@@ -216,8 +222,18 @@ def check_stable(mean_loss: float, steps: int, recipe: Recipe) -> None:
         )
 
 
-def evaluation_points(steps: int) -> set[int]:
-    """Lengths at which snapshots are compared: about a factor of the square root of 2 apart, for length matters on a log scale."""
+def in_steps(recipe: R, n_fit: int) -> R:
+    """Say the length of a training in steps where it is told in passes over so many origins."""
+    return replace(recipe, steps=recipe.epochs * -(-n_fit // (recipe.batch * recipe.accumulate))) if recipe.epochs else recipe
+
+
+def evaluation_points(steps: int, epochs: int = 0) -> set[int]:
+    """Lengths at which snapshots are compared: after every pass, where these are told.
+
+    Else about a factor of the square root of 2 apart, for length matters on a log scale.
+    """
+    if epochs:
+        return set(range(steps // epochs, steps + 1, steps // epochs))
     count = round(-2 * math.log2(FIRST_POINT))
     return {max(1, round(steps * 2 ** (-k / 2))) for k in range(count + 1)}
 
