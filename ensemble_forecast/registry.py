@@ -29,6 +29,7 @@ NETS = {
     "nbeats": "ensemble_forecast.learners.deep.nbeats:NBeats",
     "autoencoder": "ensemble_forecast.learners.deep.autoencoder:Autoencoder",
     "tabm": "ensemble_forecast.learners.deep.tabm:TabM",
+    "deep": "ensemble_forecast.learners.deep.deep:Deep",
 }
 LEARNERS = {
     "naive": "ensemble_forecast.learners.statistical.naive:Naive",

@@ -76,6 +76,14 @@ def check_drop_path(chance: float) -> None:
         raise BadInput(f"drop_path must lie in [0, 1); got {chance}")
 
 
+def left_out(change: torch.Tensor, chance: float) -> torch.Tensor:
+    """Leave the change out for some rows of a batch; the others count for more, so that the mean stays."""
+    if not chance:
+        return change
+    kept = torch.rand(len(change), *[1] * (change.ndim - 1), device=change.device) >= chance
+    return change * kept / (1 - chance)
+
+
 class Residual(torch.nn.Module):
     """``x + gain * block(x)``, where the learnt gain may start at zero: then the block changes nothing until it helps.
 
@@ -94,11 +102,7 @@ class Residual(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add the block to its input: same shape, rows of the batch first."""
-        change = self.gain * self.block(x)
-        if self.training and self.drop:
-            kept = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= self.drop
-            change = change * kept / (1 - self.drop)
-        return x + change
+        return x + left_out(self.gain * self.block(x), self.drop if self.training else 0.0)
 
 
 class Growing(torch.nn.Module, abc.ABC):

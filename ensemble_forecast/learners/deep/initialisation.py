@@ -1,4 +1,4 @@
-"""First weights of a net by name; what starts at zero on purpose (heads) stays there."""
+"""First weights of a net by name; what starts at zero on purpose (heads) stays there, what starts smaller on purpose stays smaller."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,21 @@ INITIALISATIONS: dict[str, Callable[[torch.Tensor], object]] = {
     "orthogonal": torch.nn.init.orthogonal_,  # Saxe, McClelland, Ganguli (2014), arXiv:1312.6120
 }
 LAYERS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.RNNBase, torch.nn.MultiheadAttention)
+
+
+class Damped(torch.nn.Linear):
+    """A linear layer whose first weights are a share of what their initialisation says: He's by default, biases of zero.
+
+    In a stack of hundreds of layers what torch does by default (a third of Glorot's variance) would put the signal out.
+    """
+
+    def __init__(self, inputs: int, outputs: int, share: float = 1.0) -> None:
+        super().__init__(inputs, outputs)
+        self.share = share
+        INITIALISATIONS["he"](self.weight)
+        with torch.no_grad():
+            self.weight.mul_(share)
+        torch.nn.init.zeros_(self.bias)
 
 
 @torch.no_grad()
@@ -35,3 +50,5 @@ def initialise(net: torch.nn.Module, name: str) -> None:
             for parameter in module.parameters(recurse=False):
                 if parameter.ndim > 1 and parameter.any():
                     set_weight(parameter)
+                    if isinstance(module, Damped) and name != "default":
+                        parameter.mul_(module.share)
