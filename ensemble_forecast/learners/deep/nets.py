@@ -45,7 +45,7 @@ LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be pad
 
 
 @dataclass(frozen=True)
-class _Given:
+class Given:
     """Origins to learn from and to stop on, and how their windows are seen."""
 
     fit: Origins
@@ -95,7 +95,7 @@ class NetLearner(Recipe):
         if self.devices > 1 and not is_member():
             return fit_in_parallel(self, panel, roles, task, deadline)
         place, seed = device(), derive(task.seed, self.family, "training")
-        given = self._given(panel, roles.fit, roles.stop, task)
+        given = self.given(panel, roles.fit, roles.stop, task)
         parts = [part for origins in (given.fit, given.stop) if origins is not None for part in (origins.series, origins.step, origins.base_NH)]
         checkpoint = None if is_member() else Checkpoint.of(self, task, panel.y, panel.past, panel.known, *parts)
 
@@ -103,7 +103,7 @@ class NetLearner(Recipe):
             recipe = in_steps(recipe, len(given.fit))
             with reproducible(seed):
                 windows = Windows.of(panel, given.fit, given.view, place)
-                shapes, loss, net = self._untrained(panel, given, task, place)
+                shapes, loss, net = self.untrained(panel, given, task, place)
                 stop_windows = given.stop_windows(panel, place)
                 rate = recipe.learning_rate or self._found_rate(shapes, net, loss, windows, stop_windows, recipe, seed, deadline)
                 return shapes, rate, train(net, loss, windows, stop_windows, replace(recipe, learning_rate=rate), seed, deadline, checkpoint)
@@ -121,11 +121,11 @@ class NetLearner(Recipe):
         if not self.together or self.balanced:
             return super().fit_many(panel, fits, stop, tasks, deadline)
         place, seeds = device(), [derive(task.seed, self.family, "training") for task in tasks]
-        givens, untrained = [self._given(panel, fit, stop, task) for fit, task in zip(fits, tasks, strict=True)], []
+        givens, untrained = [self.given(panel, fit, stop, task) for fit, task in zip(fits, tasks, strict=True)], []
         copies = [replace(self) for _ in fits]
         for own, given, task, seed in zip(copies, givens, tasks, seeds, strict=True):
             with reproducible(seed):
-                shapes, loss, net = own._untrained(panel, given, task, place)
+                shapes, loss, net = own.untrained(panel, given, task, place)
             can = self.learning_rate > 0 and can_train_together(net, self)
             if not (can and self._pays_together(shapes) and given.view.sees_as(givens[0].view)):
                 return super().fit_many(panel, fits, stop, tasks, deadline)
@@ -171,7 +171,7 @@ class NetLearner(Recipe):
                 blocks.append(read(net, windows.inputs(index_B)))
         return torch.cat(blocks)[: len(windows)].cpu().numpy()
 
-    def _given(self, panel: Panel, fit: Origins, stop: Origins | None, task: Task) -> "_Given":
+    def given(self, panel: Panel, fit: Origins, stop: Origins | None, task: Task) -> "Given":
         """Settle what is learnt from, and how it is seen."""
         check_name("centre", self.centre, CENTRES)
         check_name("transfer", self.transfer, TRANSFERS)
@@ -182,9 +182,9 @@ class NetLearner(Recipe):
                 f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
                 f" give more history or shorten the horizon ({task.horizon})"
             )
-        return _Given(fit, None if stop is None else _thin(_learnable(panel, stop)), self._view(panel, fit, task))
+        return Given(fit, None if stop is None else _thin(_learnable(panel, stop)), self._view(panel, fit, task))
 
-    def _untrained(self, panel: Panel, given: "_Given", task: Task, place: torch.device) -> tuple[Shapes, Loss, torch.nn.Module]:
+    def untrained(self, panel: Panel, given: "Given", task: Task, place: torch.device) -> tuple[Shapes, Loss, torch.nn.Module]:
         """Build the loss and the module with its first weights."""
         thinned, view = Windows.of(panel, _thin(given.fit), given.view, place), given.view
         loss = self._learnt_loss(task, thinned)
@@ -255,7 +255,7 @@ class NetLearner(Recipe):
         return {name: value for name, value in vars(self).items() if name != "_module"}
 
 
-def _consecutive(givens: list[_Given]) -> list[range]:
+def _consecutive(givens: list[Given]) -> list[range]:
     """Places of each fit's origins, laid one after the other."""
     ends = np.cumsum([len(given.fit) for given in givens]).tolist()
     return [range(first, end) for first, end in zip([0, *ends], ends, strict=False)]

@@ -72,8 +72,8 @@ def test_frozen_layers_stay_and_the_last_ones_learn(saved):
 def started(saved, **changed):
     """The untrained module, with the pace of its weights."""
     learner, panel = replace(MLP, start=str(saved), **changed), panel_of("new", seed=9)
-    given = learner._given(panel, roles_until(panel, TASK, panel.ends_S, with_stop=False).fit, None, TASK)
-    return learner, learner._untrained(panel, given, TASK, torch.device("cpu"))[2]
+    given = learner.given(panel, roles_until(panel, TASK, panel.ends_S, with_stop=False).fit, None, TASK)
+    return learner, learner.untrained(panel, given, TASK, torch.device("cpu"))[2]
 
 
 def test_each_layer_is_slower_than_the_one_after_it(saved):
