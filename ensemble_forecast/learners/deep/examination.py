@@ -11,6 +11,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.learners.deep.corrections import OfCorrection
 from ensemble_forecast.learners.deep.deep import Deep
 from ensemble_forecast.learners.deep.depth_diagnosis import ADVICE, LEFT, Gain, Skill, of_data, of_gradients
 from ensemble_forecast.learners.deep.devices import device, reproducible
@@ -137,9 +138,8 @@ class _Subject:
         small = replace(learner, **SMALL)
         none: dict[str, Any] = {name: 0 for name in SMALL if name.endswith("_blocks")}
         shallow = replace(learner, **none, blocks=-(-SHALLOW_LAYERS // learner.block_layers), heads=1)
-        straight = Anchored(_Straight(self.shapes), self.untrained(learner).anchor_HQ.detach().clone()).to(self.place)
         deep_N, small_N = (self._gained(self.untrained(each), each) for each in (learner, small))
-        linear_N = self._gained(straight, small)
+        linear_N = self._gained(self._straight(learner), small)
         shifts = generator(self.seed, "shuffles").uniform(0.1, 0.9, SHUFFLES)
         return Skill(
             deep=Gain.of(deep_N),
@@ -148,8 +148,15 @@ class _Subject:
             deep_over_linear=Gain.of(deep_N - linear_N),
             small_over_linear=Gain.of(small_N - linear_N),
             shallow=[float(self._gained(self.untrained(shallow, seed), shallow).mean()) for seed in range(SEEDS)],
-            shuffled=[float(self._gained(self.untrained(small), small, Shifted(self.loss, share)).mean()) for share in shifts],
+            shuffled=[
+                float(self._gained(self.untrained(small) if place % 2 else self._straight(learner), small, Shifted(self.loss, share)).mean())
+                for place, share in enumerate(shifts)
+            ],
         )
+
+    def _straight(self, learner: Deep) -> Anchored:
+        """Build a line as it starts."""
+        return Anchored(_Straight(self.shapes), self.untrained(learner).anchor_HQ.detach().clone()).to(self.place)
 
     def by_heart(self, learner: Deep) -> float:
         """Give the share of a batch's loss that is left when a net, without dropout, was to learn it by heart."""
@@ -196,10 +203,12 @@ class Shifted(Loss):
     def __init__(self, loss: Loss, share: float) -> None:
         self.inner, self.share, self.n_outputs = loss, share, loss.n_outputs
 
-    def target(self, windows: Windows, batch: Batch, index_B: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - the labels are those of other windows
-        """Gather the labels of other origins."""
+    def target(self, windows: Windows, batch: Batch, index_B: torch.Tensor) -> torch.Tensor:
+        """Gather the labels of other origins, in the unit of these: what a net can tell from its unit alone is no signal."""
         other_B = (index_B + round(self.share * len(windows))) % len(windows)
-        return self.inner.target(windows, windows.inputs(other_B), other_B)
+        other = windows.inputs(other_B)
+        target_BH = self.inner.target(windows, other, other_B)
+        return target_BH * (other.unit_B / batch.unit_B)[:, None].float() if isinstance(self.inner, OfCorrection) else target_BH
 
     def compare(self, output_BHQ: torch.Tensor, target_BH: torch.Tensor, weight_B: torch.Tensor) -> torch.Tensor:
         """Compare as ever."""
@@ -243,6 +252,6 @@ def _of_skill(skill: Skill, layers: int) -> str:
     depth = "better than" if skill.depth_pays() else "no better than"
     return (
         f"over climatology the {layers} layers gain {skill.deep.mean:.4f} (standard error {skill.deep.error:.4f}), a small net"
-        f" {skill.small.mean:.4f}, a line {skill.linear.mean:.4f}, nets with shuffled labels {max(skill.shuffled):.4f} at best; {depth} {SHALLOW_LAYERS} layers"
-        f" ({np.mean(skill.shallow):.4f})"
+        f" {skill.small.mean:.4f}, a line {skill.linear.mean:.4f}, nets with shuffled labels {max(skill.shuffled):.4f} at best;"
+        f" {depth} {SHALLOW_LAYERS} layers ({np.mean(skill.shallow):.4f})"
     )
