@@ -205,6 +205,40 @@ def status(
 
 
 @app.command()
+def depth(
+    study: Annotated[str, typer.Option("--study", help="Name of the study; a file pipelines/NAME.toml says what to run.")],
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    layers: Annotated[str, typer.Option(help="Depths to compare.")] = "8,75,800,1000,2000",
+    budget: Annotated[str, typer.Option(help="Time in all.")] = "20m",
+    seeds: Annotated[int, typer.Option(min=2, help="Nets of each depth.")] = 3,
+    width: Annotated[int, typer.Option(min=1, help="Units of every layer.")] = 64,
+    workers: Workers = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask whether deeper nets forecast any better: same data, same time, and the same steps; writes depth_report.json."""
+    from ensemble_forecast import depth as study_of_depth
+    from ensemble_forecast import workflow
+    from ensemble_forecast.deadline import seconds
+    from ensemble_forecast.report import terminal
+    from ensemble_forecast.search.pool import default_workers
+    from ensemble_forecast.study import open_study
+
+    if not all(part.strip().isdigit() for part in layers.split(",")):
+        raise BadInput(f"--layers must be whole numbers between commas, such as 8,75,800; got {layers!r}")
+    log = terminal.logger(quiet)
+    pipeline = workflow.pipeline_for(study, {} if data is None else {"source": str(data)})
+    opened = open_study(study, runs, pipeline, log=log)
+    depths = [int(part) for part in layers.split(",")]
+    report = study_of_depth.run(opened, depths, seconds(budget), seeds=seeds, width=width, workers=workers or default_workers(), log=log)
+    if as_json:
+        _print_json(report)
+    else:
+        terminal.print_depth(report)
+
+
+@app.command()
 def doctor(
     data: Annotated[Path, typer.Option("--data", help="CSV or parquet file to check.")],
     target: Annotated[str | None, typer.Option(help="Column to forecast.")] = None,

@@ -21,7 +21,7 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"report"},
     {"study"},
     {"arms", "refits"},
-    {"stacking", "overview", "judging"},
+    {"stacking", "overview", "judging", "depth"},
     {"workflow"},
     {"forecaster"},
     {"cli"},

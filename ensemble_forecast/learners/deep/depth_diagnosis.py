@@ -14,6 +14,7 @@ from ensemble_forecast.learners.deep.profiles import Profile
 EXPLODING, VANISHING = "exploding activations", "vanishing gradients"
 UNTRAINABLE, NO_SIGNAL = "cannot learn one batch by heart", "no signal in the data"
 LINEAR, MISSED, HEALTHY = "linear signal", "too deep for its training", "healthy"
+SOUND = "sound gradients"  # where nothing was asked about the data
 ADVICE = {
     EXPLODING: "scale the blocks (skip = 'sqrt'), or normalise, or lower the learning rate",
     VANISHING: "let something lead past the blocks (skip = 'sqrt' or 'rezero'), or normalise",

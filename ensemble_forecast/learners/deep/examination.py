@@ -13,7 +13,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.corrections import OfCorrection
 from ensemble_forecast.learners.deep.deep import Deep
-from ensemble_forecast.learners.deep.depth_diagnosis import ADVICE, LEFT, Gain, Skill, of_data, of_gradients
+from ensemble_forecast.learners.deep.depth_diagnosis import ADVICE, LEFT, SOUND, Gain, Skill, of_data, of_gradients
 from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.inputs import Batch, Windows
 from ensemble_forecast.learners.deep.loss import Loss
@@ -71,7 +71,9 @@ class Examination:
         return plain | told | {"profiles": [profile.as_lists() for profile in self.profiles], "skill": skill}
 
 
-def examine(learner: Deep, panel: Panel, cutoff_S: np.ndarray, score: Origins, task: Task, deadline: Deadline) -> Examination:
+def examine(
+    learner: Deep, panel: Panel, cutoff_S: np.ndarray, score: Origins, task: Task, deadline: Deadline, *, with_data: bool = True
+) -> Examination:
     """Say whether a deep net can be trained, and whether the data repay it.
 
     Parameters
@@ -80,6 +82,8 @@ def examine(learner: Deep, panel: Panel, cutoff_S: np.ndarray, score: Origins, t
         All rows; the last step of each series that may be learnt from; unseen origins after it, on which contestants are compared.
     deadline
         Truncates trainings; the verdict then rests on what they reached.
+    with_data
+        Whether the data are examined too, where the gradients are sound: that trains the net and two dozen controls.
 
     Raises
     ------
@@ -100,6 +104,8 @@ def examine(learner: Deep, panel: Panel, cutoff_S: np.ndarray, score: Origins, t
     fault = of_gradients(profiles, losses)
     if fault is not None:
         return Examination(*about, fault, f"{fault}: {_of_profile(profiles)}; {ADVICE[fault]}", profiles, losses)
+    if not with_data:
+        return Examination(*about, SOUND, f"{SOUND}: {_of_profile(profiles)}", profiles, losses)
     skill = subject.skill(learner)
     left = subject.by_heart(learner) if not any(map(skill.finds, (skill.deep, skill.small, skill.linear))) else None
     verdict = of_data(skill, LEFT if left is None else left)
@@ -172,7 +178,7 @@ class _Subject:
                 torch.nn.utils.clip_grad_norm_(net.parameters(), learner.clip)
                 optimiser.step()
                 last = float(value.detach())
-                if last < LEFT * first or self.deadline.passed():
+                if last < LEFT * first:
                     break
         return last / first
 

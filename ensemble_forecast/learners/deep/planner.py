@@ -28,7 +28,7 @@ LOOKING = 7  # the same while a look at the stop role copies a new best
 HOLES = 1.2  # of what is kept: blocks that a heap cannot fill again (measured with glibc 2.36)
 TENSOR_BYTES = 9_000  # that torch and Python need for one weight and its copies, beside the numbers
 NODE_BYTES = 1_200  # of the graph, for a tensor that is kept
-START_BYTES = 45 * 2**20  # that a process needs more once it has trained anything
+START_BYTES = 100 * 2**20  # that a process needs more once it has trained anything
 SHORT, LONG, REPEATS = 4, 20, 4  # blocks that are measured, and how often; the quickest counts
 MOST_SPLITS = 5  # halvings of a batch
 
