@@ -4,7 +4,6 @@ All learn from the rows before the first window of a study and are judged on the
 locked. Every training runs in a process of its own, so that its memory can be told.
 """
 
-import math
 import multiprocessing
 import os
 import resource
@@ -196,7 +195,7 @@ def _row(runs: Iterable[dict[str, Any]], condition: str, layers: int, data: Data
     done = [run for run in own if "failed" not in run]
     row: dict[str, Any] = {"condition": condition, "layers": layers, "failed": [run["failed"] for run in own if "failed" in run]}
     if not done:
-        return row | {"loss": math.nan, "loss_N": None}
+        return row | {"loss": None, "loss_N": None}
     loss_N, by_seed = np.mean([run["loss_N"] for run in done], axis=0), [float(run["loss_N"].mean()) for run in done]
     hits = None if done[0]["hit_rate"] is None else float(np.mean([run["hit_rate"] for run in done]))
     return row | {

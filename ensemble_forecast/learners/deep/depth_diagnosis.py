@@ -28,7 +28,8 @@ LOST = 1e-3  # of a gradient, or of what differs from row to row, by the other e
 STILL = 1e-6  # change of weights in a step, as a share of them, that is none
 GROWTH = 10.0  # of the stream over a hundred blocks: a sound one grows with the square root of depth at most
 LEFT = 0.8  # of a batch's loss, or it was not learnt by heart
-SURE = 3.0  # standard errors by which a gain over climatology is no accident
+SURE = 2.5  # standard errors by which a gain over climatology is no accident
+BAND = 2.0  # times the best of the shuffled ones, which are but twenty
 MORE = 2.0  # standard errors by which a net is better than a line
 MORE_SHARE = 0.15  # of what the line gains, that must be gained on top: in units of the window, what is a line outside bends a little
 
@@ -76,7 +77,7 @@ class Skill:
 
     def finds(self, gain: Gain) -> bool:
         """Whether a contestant knows more than climatology, and more than all that learnt from shuffled labels."""
-        return gain.beyond(SURE) and gain.mean > max(self.shuffled) + gain.error
+        return gain.beyond(SURE) and gain.mean > BAND * max(self.shuffled)
 
     def bends(self, over_linear: Gain) -> bool:
         """Whether a net finds what a line cannot."""

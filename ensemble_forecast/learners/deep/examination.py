@@ -38,6 +38,9 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 
 
+LINE: dict[str, Any] = {"steps": 600, "learning_rate": 1e-2}  # a line's steps are cheap, and it has far to go
+
+
 @dataclass(frozen=True)
 class Examination:
     """What was found.
@@ -142,10 +145,11 @@ class _Subject:
     def skill(self, learner: Deep) -> Skill:
         """Let everybody learn, and compare them on unseen origins."""
         small = replace(learner, **SMALL)
+        line = replace(small, **LINE)
         none: dict[str, Any] = {name: 0 for name in SMALL if name.endswith("_blocks")}
         shallow = replace(learner, **none, blocks=-(-SHALLOW_LAYERS // learner.block_layers), heads=1)
         deep_N, small_N = (self._gained(self.untrained(each), each) for each in (learner, small))
-        linear_N = self._gained(self._straight(learner), small)
+        linear_N = self._gained(self._straight(learner), line)
         shifts = generator(self.seed, "shuffles").uniform(0.1, 0.9, SHUFFLES)
         return Skill(
             deep=Gain.of(deep_N),
@@ -155,8 +159,9 @@ class _Subject:
             small_over_linear=Gain.of(small_N - linear_N),
             shallow=[float(self._gained(self.untrained(shallow, seed), shallow).mean()) for seed in range(SEEDS)],
             shuffled=[
-                float(self._gained(self.untrained(small) if place % 2 else self._straight(learner), small, Shifted(self.loss, share)).mean())
+                float(self._gained(net, by, Shifted(self.loss, share)).mean())
                 for place, share in enumerate(shifts)
+                for net, by in [(self.untrained(small), small) if place % 2 else (self._straight(learner), line)]
             ],
         )
 
