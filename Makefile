@@ -32,6 +32,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/net_speed.py
 	$(BIN)/python tests/benchmarks/features.py
 	$(BIN)/python tests/benchmarks/verdict_power.py
+	$(BIN)/python tests/benchmarks/depth_memory.py
+	$(BIN)/python tests/benchmarks/depth_plan.py
+	$(BIN)/python tests/benchmarks/depth_diagnosis.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
