@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scoring import read
 
 from ensemble_forecast import persist
 from ensemble_forecast.data.columns import Columns
-from ensemble_forecast.data.files import read_table
 from ensemble_forecast.data.frames import to_panel
 from ensemble_forecast.data.origins import Origins, truth
 from ensemble_forecast.data.panel import Panel
@@ -31,11 +31,8 @@ NEVER = Deadline.never()
 
 
 def panel_of(path: Path, ids: slice) -> Panel:
-    """Read some series of a file, the target alone."""
-    frame = read_table(path)
-    if "unique_id" not in frame:
-        frame = frame.assign(unique_id="one")
-    frame = frame.rename(columns={"close": "y", "Close": "y"})[["unique_id", "ds", "y"]]
+    """Read some series of a file."""
+    frame = read(path)
     kept = frame["unique_id"].unique()[ids]
     return to_panel(frame[frame["unique_id"].isin(kept)].reset_index(drop=True), Columns(gaps="fill"))
 
