@@ -24,17 +24,18 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Diverged
-from ensemble_forecast.evaluate.verdict import wilson
+from ensemble_forecast.evaluate.losses import cell_losses, deciding_loss
+from ensemble_forecast.evaluate.rates import wilson
+from ensemble_forecast.evaluate.sample import over_horizon
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import Learner, build, training_of
+from ensemble_forecast.learners.base import Learner, build, fit_plain, training_of
 from ensemble_forecast.learners.deep.deep import Deep
 from ensemble_forecast.learners.deep.examination import examine
 from ensemble_forecast.learners.deep.inputs import n_extras
 from ensemble_forecast.learners.deep.planner import plan
 from ensemble_forecast.learners.deep.shapes import Shapes
-from ensemble_forecast.metrics import cell_loss, hit_rate
 from ensemble_forecast.seeds import derive
-from ensemble_forecast.study import Study, fit_plain
+from ensemble_forecast.study import Study
 from ensemble_forecast.windows import roles_until
 
 SAME_TIME, SAME_STEPS = "same time", "same steps"
@@ -173,8 +174,9 @@ def _scores(data: Data, fitted: Learner) -> dict[str, Any]:
     truth_NH = outcome(data.panel, data.score, data.task)
     forecast_NHQ = fitted.predict(data.panel, data.score, Deadline.never())
     scale_N = scale_at(data.panel, data.score, data.task.season_length)
-    loss_N = np.nanmean(cell_loss(truth_NH, forecast_NHQ, scale_N, data.task.quantiles, data.task.kind), axis=1)
-    return {"loss_N": loss_N, "hit_rate": hit_rate(truth_NH, forecast_NHQ) if data.task.kind == "direction" else None}
+    cells = cell_losses(truth_NH, forecast_NHQ, scale_N, data.task)
+    hit_rate = 1 - float(np.nanmean(cells["misses"])) if data.task.kind == "direction" else None
+    return {"loss_N": over_horizon(cells[deciding_loss(data.task)]), "hit_rate": hit_rate}
 
 
 def _control(study: Study, family: str, data: Data) -> dict[str, Any]:
@@ -182,7 +184,7 @@ def _control(study: Study, family: str, data: Data) -> dict[str, Any]:
     seen = data.panel.cut(data.cutoff_S)
     begun = time.perf_counter()
     if family == BASELINE:
-        fitted = fit_plain(study, family, data.cutoff_S)
+        fitted = fit_plain(family, study.panel, study.task, data.cutoff_S)
     else:
         fitted = build({"family": family, "params": {}}).fit(seen, roles_until(seen, data.task, data.cutoff_S), data.task, Deadline.never())
     scores = _scores(data, fitted)

@@ -8,8 +8,6 @@ References
 Li et al. (2020), PyTorch Distributed: experiences on accelerating data parallel training, arXiv:2006.15704.
 """
 
-import tempfile
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -24,6 +22,7 @@ from ensemble_forecast.learners.deep.devices import device
 from ensemble_forecast.learners.deep.recipe import Recipe
 from ensemble_forecast.windows import Roles
 
+HERE = "127.0.0.1"
 POLL_S = 0.05
 AGREED_STEPS = 16  # clocks are compared every so many steps: to compare them is to wait for all
 
@@ -78,27 +77,28 @@ def fit_in_parallel(learner: RecipeT, panel: Panel, roles: Roles, task: Task, de
     if 0 < torch.cuda.device_count() < devices and device().type == "cuda":
         raise errors.BadInput(f"devices is {devices}, but there are {torch.cuda.device_count()} GPUs here")
     answers = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    with tempfile.TemporaryDirectory() as home:
-        given = (learner, panel, roles, task, deadline.at, Path(home) / "meeting", answers)
-        processes = torch.multiprocessing.start_processes(_take_part, given, nprocs=devices, join=False, start_method="spawn")
-        answer: tuple[str, Any] | None = None
-        while not processes.join(POLL_S):
-            if answer is None and not answers.empty():
-                answer = answers.get()
-        kind, content = answers.get() if answer is None else answer
+    meeting = torch.distributed.TCPStore(HERE, 0, is_master=True, wait_for_workers=False)  # held here, so that it outlives them all
+    given = (learner, panel, roles, task, deadline.at, meeting.port, answers)
+    processes = torch.multiprocessing.start_processes(_take_part, given, nprocs=devices, join=False, start_method="spawn")
+    answer: tuple[str, Any] | None = None
+    while not processes.join(POLL_S):
+        if answer is None and not answers.empty():
+            answer = answers.get()
+    kind, content = answers.get() if answer is None else answer
     if kind != "learnt":
         raise getattr(errors, kind)(content)
     vars(learner).update(content)
     return learner
 
 
-def _take_part(rank: int, learner: Recipe, panel: Panel, roles: Roles, task: Task, at: float, meeting: Path, answers: Any) -> None:
+def _take_part(rank: int, learner: Recipe, panel: Panel, roles: Roles, task: Task, at: float, port: int, answers: Any) -> None:
     """Fit as one of several; the first says what came out."""
     backend = "gloo"
     if device().type == "cuda":
         torch.cuda.set_device(rank)
         backend = "nccl"
-    torch.distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=learner.devices)
+    meeting = torch.distributed.TCPStore(HERE, port, is_master=False)
+    torch.distributed.init_process_group(backend, store=meeting, rank=rank, world_size=learner.devices)
     try:
         fitted = learner.fit(panel, roles, task, Deadline(at))
         answer: tuple[str, Any] = ("learnt", {name: value for name, value in vars(fitted).items() if name.endswith("_") or name == "_curve"})
