@@ -21,6 +21,7 @@ from ensemble_forecast.seeds import generator
 
 COSTS_BP = (0.0, 2.0, 5.0, 10.0, 20.0)  # fee and slippage of a trade of the whole capital, in basis points of it
 BANDS = (0.0, 0.25, 0.5, 0.75, 0.9)  # shares of the out-of-fold forecasts that a band leaves out
+POINTS = 240  # of an equity curve that are kept: as many as a screen can show
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +109,8 @@ def backtest(
 
     Returns
     -------
-    ``steps`` traded and a ``table``: at each ``cost_bp`` the account of ``forecast`` (with its ``band``; None: it does not trade), ``last_sign``,
-    ``buy_and_hold`` and ``flat``.
+    ``steps`` traded, those ``shown`` in equity curves, and a ``table``: at each ``cost_bp`` the account of ``forecast`` (with its ``band``; None: it
+    does not trade), ``last_sign``, ``buy_and_hold`` and ``flat``.
     """
     market, strength_N = tested
     table = []
@@ -124,7 +125,13 @@ def backtest(
         accounts = {name: account(market, market.held(signal_N), cost, task, freq) for name, signal_N in rows.items()}
         accounts["forecast"]["band"] = band if np.isfinite(band) else None
         table.append({"cost_bp": cost, **accounts})
-    return {"steps": market.return_ST.shape[1], "table": table}
+    steps = market.return_ST.shape[1]
+    return {"steps": steps, "shown": shown(steps).tolist(), "table": table}
+
+
+def shown(n_steps: int) -> np.ndarray:
+    """Choose the steps at which an equity curve is kept: all of a short one, and always the first and the last."""
+    return np.unique(np.linspace(0, n_steps - 1, min(n_steps, POINTS)).round().astype(int))
 
 
 def account(market: Market, held_ST: np.ndarray, cost_bp: float, task: Task, freq: str) -> dict[str, Any]:
@@ -135,7 +142,8 @@ def account(market: Market, held_ST: np.ndarray, cost_bp: float, task: Task, fre
 
     Returns
     -------
-    net return, Sharpe ratio a year with its 95 % bootstrap interval, largest drawdown, turnover a step, trades, share of wins with interval.
+    net return, Sharpe ratio a year with its 95 % bootstrap interval, largest drawdown, turnover a step, trades, share of wins with interval, and the
+    equity curve: what a capital of 1 has become after each step `shown`.
     """
     earned_ST = market.earned(held_ST, cost_bp)
     earned_T = earned_ST.mean(axis=0)
@@ -153,6 +161,7 @@ def account(market: Market, held_ST: np.ndarray, cost_bp: float, task: Task, fre
         "trades": len(won),
         "win_rate": float(won.mean()) if len(won) else None,
         "win_interval": wilson(float(won.mean()), len(won)) if len(won) else None,
+        "equity": capital_T[shown(len(capital_T))].tolist(),
     }
 
 

@@ -4,7 +4,7 @@ import pytest
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.evaluate.backtest import COSTS_BP, Market, account, backtest, fit_band, signal, strength
+from ensemble_forecast.evaluate.backtest import COSTS_BP, Market, account, backtest, fit_band, shown, signal, strength
 
 
 def prices(seed=0, n=400, spread=0.02):
@@ -27,7 +27,7 @@ def slow_account(values, first, signal_N, horizon, cost_bp):
         held = wanted
         path.append(capital)
     drawdown = max(1 - path[i] / max(path[: i + 1]) for i in range(len(path)))
-    return capital - 1, drawdown
+    return capital - 1, drawdown, path[1:]
 
 
 @pytest.mark.parametrize("horizon", [1, 4])
@@ -37,9 +37,17 @@ def test_an_account_is_what_trading_step_by_step_comes_to(horizon, cost):
     _, origins, market = market_of(values, first, horizon)
     signal_N = np.random.default_rng(1).integers(-1, 2, len(origins)).astype(float)
     told = account(market, market.held(signal_N), cost, Task(horizon=horizon), "D")
-    net, drawdown = slow_account(values, first, signal_N, horizon, cost)
+    net, drawdown, path = slow_account(values, first, signal_N, horizon, cost)
     assert told["net_return"] == pytest.approx(net)
     assert told["drawdown"] == pytest.approx(drawdown)
+    np.testing.assert_allclose(told["equity"], np.array(path)[shown(len(path))])
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 239, 240, 241, 5000])
+def test_an_equity_curve_is_thinned_evenly_and_keeps_its_ends(n_steps):
+    steps = shown(n_steps)
+    assert (steps[0], steps[-1], len(steps)) == (0, n_steps - 1, min(n_steps, 240))
+    assert set(np.diff(steps)) <= {max(1, n_steps // 240), n_steps // 240 + 1}
 
 
 def test_a_return_belongs_to_the_step_after_the_origin():
