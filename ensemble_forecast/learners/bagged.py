@@ -47,6 +47,11 @@ class Bagged(Wrapper):
         total_NHQ = sum(member.predict(panel, origins, deadline) for member in self.members_)
         return np.asarray(total_NHQ) / len(self.members_)
 
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
+        """Average what the copies tell, who all have the same inputs but for what each selected; see `Learner.contributions`."""
+        told = [member.contributions(panel, origins) for member in self.members_]
+        return {name: sum(each.get(name, 0.0) for each in told) / len(told) for name in dict.fromkeys(name for each in told for name in each)}
+
     def work(self, size: Size, task: Task) -> float:
         """Count every copy; see `Learner.work`."""
         return self.copies * self.member.work(size, task)

@@ -122,6 +122,13 @@ class Learner(abc.ABC):
         """
         return USUAL_ROW_S * min(size.n_fit * task.horizon, USUAL_ROWS)
 
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:  # noqa: ARG002
+        """Tell how much each input moves the forecasts from these origins: mean absolute contribution by name, in units of the learner's own.
+
+        Empty for a learner that cannot tell.
+        """
+        return {}
+
 
 def read_off(read: Callable[[Any], Any]) -> Any:
     """Return a property that stands for a class constant where it depends on the learners held."""

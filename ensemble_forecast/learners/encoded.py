@@ -66,6 +66,10 @@ class Encoded(Wrapper):
         check_fitted(self)
         return self.member_.predict(self._shown(panel), origins, deadline)
 
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
+        """Ask the member, who sees the codes, too; see `Learner.contributions`."""
+        return self.member_.contributions(self._shown(panel), origins)
+
     def work(self, size: Size, task: Task) -> float:
         """Add up both, the member with more covariates; see `Learner.work`."""
         return self.encoder.work(size, task) + self.member.work(replace(size, n_past=size.n_past + _as_encoder(self.encoder).codes), task)

@@ -71,6 +71,10 @@ class Selected(Wrapper):
         check_fitted(self)
         return self.member_.predict(self._shown(panel), origins, deadline)
 
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
+        """Ask the member, who sees the covariates kept; see `Learner.contributions`."""
+        return self.member_.contributions(self._shown(panel), origins)
+
     def work(self, size: Size, task: Task) -> float:
         """Add the selection to the member's work on fewer covariates; see `Learner.work`."""
         selecting_s = DRAWS * min(size.n_fit, MOST_ORIGINS) * size.n_past * CELL_S

@@ -69,6 +69,10 @@ class Transformed(Wrapper):
         forecast_NHQ = self.member_.predict(self._panel(panel), self._origins(origins), deadline)
         return forecast_NHQ if self.kind_ == "direction" else TRANSFORMS[self.transform][1](forecast_NHQ, self.scale_)
 
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
+        """Ask the member, who sees the transformed target; see `Learner.contributions`."""
+        return self.member_.contributions(self._panel(panel), self._origins(origins))
+
     def work(self, size: Size, task: Task) -> float:
         """Add the transform of every step to what the member does; see `Learner.work`."""
         return self.member.work(size, task) + STEP_S * size.n_series * size.length

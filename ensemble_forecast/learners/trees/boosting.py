@@ -211,6 +211,13 @@ def outputs(booster: xgboost.Booster, x_RF: np.ndarray) -> np.ndarray:
     return booster.inplace_predict(x_RF).astype(float).reshape(len(x_RF), -1)
 
 
+def mean_contributions(booster: xgboost.Booster, x_RF: np.ndarray) -> np.ndarray:
+    """Mean over rows and outputs of each column's absolute SHAP value: float64 (F,) (Lundberg et al. 2020, doi:10.1038/s42256-019-0138-9)."""
+    contribution = booster.predict(xgboost.DMatrix(x_RF, nthread=1), pred_contribs=True)  # (R, F + 1), or (R, outputs, F + 1); the last is the bias
+    means: np.ndarray = np.abs(contribution[..., :-1]).reshape(-1, x_RF.shape[1]).mean(axis=0, dtype=float)
+    return means
+
+
 class _Clock(xgboost.callback.TrainingCallback):
     """Ends training when the time is over."""
 

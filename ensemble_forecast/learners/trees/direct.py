@@ -21,6 +21,7 @@ from ensemble_forecast.learners.trees.boosting import (
     BoostedTrees,
     Trained,
     given_table,
+    mean_contributions,
     outputs,
     train,
 )
@@ -97,6 +98,13 @@ class Xgboost(BoostedTrees):
         check_fitted(self)
         task, layout = Task(**self.task_), Layout(**self.layout_)
         return forecast_grids(lambda grid: self._forecast(grid, task), panel, origins, task, layout, self.base)
+
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
+        """Attribute the trees' corrections to the columns, in units of the window's scale (log-odds for kind ``direction``)."""
+        check_fitted(self)
+        task, layout = Task(**self.task_), Layout(**self.layout_)
+        grid = full_grid(panel, origins, task, layout, self.base)
+        return dict(zip(layout.names, mean_contributions(self._live(), grid.x_RF).tolist(), strict=True))
 
     def work(self, size: Size, task: Task) -> float:
         """Count rows x rounds x levels; see `Learner.work`."""
