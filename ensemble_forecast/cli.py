@@ -184,6 +184,27 @@ def evaluate(study: StudyName = None, runs: Runs = Path("runs"), as_json: Json =
 
 
 @app.command()
+def report(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="File to write, ending in .html. Default: report.html in the run folder.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write one self-contained HTML page of a run, readable without network; it opens no test origin."""
+    from ensemble_forecast.findings.run import findings
+    from ensemble_forecast.report.page import write_page
+
+    opened = _reopen(study, runs, quiet)
+    path = opened.folder.path / "report.html" if out is None else out
+    write_page(path, findings(opened))
+    if as_json:
+        _print_json({"study": opened.name, "report": str(path), "bytes": path.stat().st_size})
+    elif not quiet:
+        typer.echo(f"written: {path}", err=True)
+
+
+@app.command()
 def status(
     study: StudyName = None,
     runs: Runs = Path("runs"),

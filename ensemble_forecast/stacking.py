@@ -150,7 +150,7 @@ def gather(study: Study) -> Contestants:
     complete = [candidate for candidate in best_first(study) if np.array_equal(candidate.origins_N3, expected_N3)]
     if not complete:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
-    kept = _thinned(study)
+    kept = thinned(study)
     asked, season = scored.take(kept), study.task.season_length
     rows = Rows(asked.series, study.plan.window_N[kept], asked.step, scale_at(study.panel, asked, season), traits_at(study.panel, asked, season))
     truth_NH = outcome(study.panel, asked, study.task)
@@ -169,7 +169,7 @@ def gather(study: Study) -> Contestants:
     return Contestants(candidates, forecasts_NHQM, truth_NH, rows)
 
 
-def _thinned(study: Study) -> np.ndarray:
+def thinned(study: Study) -> np.ndarray:
     """Positions of the scored origins that the contest reads: of those of one series in one window every so many, the first among them."""
     scored, window_N = study.plan.scored, study.plan.window_N
     stride = max(1, len(scored) * study.task.horizon * study.task.n_outputs // MOST_VALUES)

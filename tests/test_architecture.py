@@ -24,6 +24,7 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"stacking", "overview", "judging", "depth"},
     {"workflow"},
     {"forecaster"},
+    {"findings"},
     {"cli"},
     {"__main__", "__init__"},
 ]
