@@ -7,15 +7,21 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 # On machines without a GPU this cap chooses the small CPU build of torch; with one: make TORCH=torch ...
 TORCH ?= torch>=2.9,<2.14
 
-.PHONY: btc test check bench clean
+.PHONY: btc test soak check bench clean
 
 btc: $(VENV)/.core
 	$(BIN)/python -m ensemble_forecast search --study btc
 	$(BIN)/python -m ensemble_forecast stack --study btc
 	$(BIN)/python -m ensemble_forecast evaluate --study btc
+	$(BIN)/python -m ensemble_forecast report --study btc
 
 test: check
 	$(THREADS) $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# What needs more than Python: Chromium, for the report. apt wants to be root; with a Chromium installed otherwise it is not called.
+soak: $(VENV)/.dev
+	command -v chromium || (apt-get update && apt-get install -y --no-install-recommends chromium)
+	$(THREADS) $(BIN)/python -m pytest -q -m soak
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

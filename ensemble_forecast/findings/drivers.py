@@ -5,7 +5,7 @@ the newest window, on the rows before it, and asked for that window's forecasts 
 test rows lie behind the window and are in none of this.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.search.trial import Stage, Stages
@@ -48,12 +49,8 @@ def drivers(study: Study, ids: Iterable[str]) -> Record:
     reading = next((each for each in candidates if _reads(build(each.config), study.panel)), None)
     growing = next((each for each in candidates if _leaf(each.config) in TREES), None)
     return {
-        "permutation": {"reason": "no member that reads covariates could be fitted again in time"}
-        if reading is None
-        else permutation(reading, stage, study.task),
-        "contributions": {"reason": "no member has boosted trees that tell contributions"}
-        if growing is None
-        else contributions(growing, stage, study.task),
+        "permutation": _measured(permutation, reading, stage, study.task, "no member reads covariates, or none could be fitted again in time"),
+        "contributions": _measured(contributions, growing, stage, study.task, "no member has boosted trees that tell contributions"),
     }
 
 
@@ -93,6 +90,16 @@ def shuffled(panel: Panel, kind: str, column: int, task: Task, repeat: int) -> P
         if len(blocks):
             values[first:last, column] = values[np.concatenate([blocks[place] for place in order]), column]
     return replace(panel, past=values) if kind == "past" else replace(panel, known=values)
+
+
+def _measured(measure: Callable[[Candidate, Stage, Task], Record], candidate: Candidate | None, stage: Stage, task: Task, absent: str) -> Record:
+    """Measure a candidate; say why where there is none, or where what it was fitted with (weights in a file) is gone."""
+    if candidate is None:
+        return {"reason": absent}
+    try:
+        return measure(candidate, stage, task)
+    except BadInput as error:
+        return {"reason": f"{candidate.id} could not be fitted again: {error}"}
 
 
 def _loss(learner: Learner, panel: Panel, stage: Stage, task: Task) -> float:

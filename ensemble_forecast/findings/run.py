@@ -1,12 +1,13 @@
 """All that the report shows of a run, collected; what is not there yet is named with the command that makes it."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from ensemble_forecast.data.frames import to_frame
+from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.sets import own_sets
 from ensemble_forecast.findings.drivers import drivers
@@ -17,6 +18,7 @@ from ensemble_forecast.overview import status
 from ensemble_forecast.pipeline import parse_toml
 from ensemble_forecast.stacking import summary
 from ensemble_forecast.study import Study
+from ensemble_forecast.threads import one_thread
 
 MOST_SERIES = 6  # whose forecasts are drawn
 HISTORY_HORIZONS = 12  # how much of the past is drawn, in horizons
@@ -24,6 +26,7 @@ HISTORY_HORIZONS = 12  # how much of the past is drawn, in horizons
 Record = dict[str, Any]
 
 
+@one_thread
 def findings(study: Study) -> Record:
     """Read what a run has found. The locked test origins stay locked: of them, only what ``verdict.json`` holds is told.
 
@@ -34,14 +37,14 @@ def findings(study: Study) -> Record:
     """
     path = study.folder.path
     search = searched(study)
-    model = load(path / "ensemble", allow=own_sets(study.pipeline.features)) if (path / "ensemble").exists() else None
-    members = _members(study, model)
+    model, absent = _loaded(study)
+    members = absent if model is None else _members(study, model)
     trusted = [member["id"] for member in members["members"]] if model else [row["id"] for row in search["board"] if row["state"] == "finished"]
     return {
         "status": status(study.name, path.parent),
         "settings": _settings(study),
         "verdict": _verdict(study),
-        "ahead": _ahead(study, model),
+        "ahead": absent if model is None else _ahead(study, model),
         "search": search,
         "members": members,
         "scored": scored(study, model.ensemble_ if model else None),
@@ -91,35 +94,41 @@ def _verdict(study: Study) -> Record:
     return verdict
 
 
-def _ahead(study: Study, model: EnsembleForecaster | None) -> Record:
+def _loaded(study: Study) -> tuple[EnsembleForecaster | None, Record]:
+    """Load the saved ensemble, or say why there is none to load and what to type."""
+    folder = study.folder.path / "ensemble"
+    if not folder.exists():
+        return None, {"reason": "There is no ensemble yet.", "verb": "stack"}
+    try:
+        return load(folder, allow=own_sets(study.pipeline.features)), {"reason": None}
+    except BadInput as error:
+        return None, {"reason": f"The saved ensemble cannot be read: {error}."}
+
+
+def _ahead(study: Study, model: EnsembleForecaster) -> Record:
     """Forecast the next horizon from the newest rows, as the verb ``predict`` does, with the history before it."""
-    if model is None:
-        return {"reason": "There is no ensemble yet to forecast with.", "verb": "stack"}
     model.panel_ = study.latest
     try:
         forecast = model.predict()
     except BadInput as error:
         return {"reason": f"The next horizon cannot be forecast: {error}."}
-    past = to_frame(study.latest)
-    names = list(dict.fromkeys(forecast["unique_id"]))
-    series = [_series(past, forecast, name, study.task.horizon) for name in names[:MOST_SERIES]]
-    return {"reason": None, "series": series, "n_series": len(names)}
+    names = forecast["unique_id"].unique().tolist()
+    return {"reason": None, "series": [_series(study.latest, forecast, name) for name in names[:MOST_SERIES]], "n_series": len(names)}
 
 
-def _series(past: pd.DataFrame, forecast: pd.DataFrame, name: str, horizon: int) -> Record:
-    """Lay out the recent past and the forecast of one series as plain lists."""
-    history, future = past[past["unique_id"] == name].dropna(subset="y").tail(HISTORY_HORIZONS * horizon), forecast[forecast["unique_id"] == name]
-    columns = {column: future[column].tolist() for column in future.columns if column not in ("unique_id", "ds")}
+def _series(panel: Panel, forecast: pd.DataFrame, name: str) -> Record:
+    """Lay out the recent past and the forecast of one series as plain lists; a missing step of the past is None."""
+    index, future = panel.ids.index(name), forecast[forecast["unique_id"] == name]
+    past = panel.values(index)[-HISTORY_HORIZONS * len(future) :]
+    stamps = panel.stamps(index, int(panel.lengths_S[index]) - len(past), len(past))
     return {
-        "id": str(name),
-        "past": {"ds": history["ds"].astype(str).tolist(), "y": history["y"].tolist()},
-        "future": {"ds": future["ds"].astype(str).tolist(), **columns},
+        "id": name,
+        "past": {"ds": [str(stamp) for stamp in stamps], "y": [None if math.isnan(value) else value for value in past.tolist()]},
+        "future": {"ds": future["ds"].astype(str).tolist(), **future.drop(columns=["unique_id", "ds"]).to_dict("list")},
     }
 
 
-def _members(study: Study, model: EnsembleForecaster | None) -> Record:
+def _members(study: Study, model: EnsembleForecaster) -> Record:
     """Tell who is in the ensemble and how the contest went, as the verb ``stack`` does."""
-    if model is None:
-        return {"reason": "There is no ensemble yet.", "verb": "stack"}
     told = summary(study, model.manifest_, [])
     return {"reason": None, **told, "effective_number": effective_number([member["weight"] for member in told["members"]])}

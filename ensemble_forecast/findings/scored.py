@@ -51,6 +51,7 @@ def scored(study: Study, ensemble: Ensemble | None) -> Record:
     stamp_N = panel.stamps_at(origins.series, origins.step)
     stamps, place_N = np.unique(stamp_N, return_inverse=True)
     group_N = place_N * min(len(stamps), MOST_TIMES) // len(stamps)
+    groups = [group_N == group for group in np.unique(group_N)]
     first = next(iter(forecasts))
     return {
         "reason": None,
@@ -58,8 +59,8 @@ def scored(study: Study, ensemble: Ensemble | None) -> Record:
         "bets": sample.bets,
         "losses": {name: _mean(loss_NH[known_NH]) for name, loss_NH in losses.items()},
         "by_horizon": {name: [_mean(loss_NH[known_NH[:, h], h]) for h in range(task.horizon)] for name, loss_NH in losses.items()},
-        "over_time": {name: [_mean(over_horizon(loss_NH)[group_N == group]) for group in np.unique(group_N)] for name, loss_NH in losses.items()},
-        "stamps": [str(stamp_N[group_N == group].min()) for group in np.unique(group_N)],
+        "over_time": {name: [_mean(over_horizon(loss_NH)[own]) for own in groups] for name, loss_NH in losses.items()},
+        "stamps": [str(stamp_N[own].min()) for own in groups],
         "reliability": {"of": first, **reliability(truth_NH, forecasts[first], task, sample.bets)},
     }
 

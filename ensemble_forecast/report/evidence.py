@@ -111,6 +111,8 @@ def trading(findings: Record) -> str:
     told = findings["verdict"]
     if told["reason"]:
         return missing(findings, told)
+    if "tests" not in told:
+        return paragraph(told["sentence"], "missing")
     if "backtest" not in told:
         return paragraph("Not traded: where the target is a price, backtest = true in the pipeline of a new study adds this section.", "missing")
     backtest = told["backtest"]

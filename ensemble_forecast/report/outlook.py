@@ -118,7 +118,7 @@ def settings(findings: Record) -> str:
 def _fan(series: Record) -> str:
     """Draw the past, the bands between mirrored quantiles, and the median."""
     past, future = series["past"], series["future"]
-    last_x, last_y = [instant(stamp) for stamp in past["ds"][-1:]], past["y"][-1:]
+    last_x, last_y = [instant(stamp) for stamp in past["ds"][-1:]], past["y"][-1:]  # the fan begins at the newest value, which is never missing
     x = last_x + [instant(stamp) for stamp in future["ds"]]
     levels = sorted((name for name in future if name.replace(".", "", 1).isdigit()), key=float)
     pairs = [(low, high) for low, high in zip(levels, reversed(levels), strict=True) if float(low) < 0.5]
