@@ -187,8 +187,8 @@ def test_a_pipeline_survives_being_written_and_read(tmp_path):
     assert pipelines.read(tmp_path / "again.toml") == fixed
 
 
-def test_the_wheel_brings_spaces_pipelines_and_the_sample(tmp_path):
+def test_the_wheel_brings_spaces_pipelines_the_sample_and_the_style(tmp_path):
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
     names = set(zipfile.ZipFile(wheel).namelist())
-    for file in ("search_spaces/default.toml", "pipelines/btc.toml", "data/btc_usd_daily.csv"):
+    for file in ("search_spaces/default.toml", "pipelines/btc.toml", "data/btc_usd_daily.csv", "report/page.css"):
         assert f"ensemble_forecast/{file}" in names

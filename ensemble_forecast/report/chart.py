@@ -109,10 +109,11 @@ def ticks(low: float, high: float) -> list[float]:
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0])
     """
     raw = (high - low) / TICKS
-    power = 10.0 ** math.floor(math.log10(raw))
+    exponent = math.floor(math.log10(raw))
+    power = 10.0**exponent
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.9 * raw)
     first = math.ceil(low / step - 1e-9)
-    return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [round(place * step, max(0, -exponent)) for place in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _draw(mark: Mark, right: Callable[[float], float], down: Callable[[float], float]) -> str:

@@ -7,8 +7,10 @@ import xgboost
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
+from ensemble_forecast.errors import BadInput
 from ensemble_forecast.findings.drivers import drivers, shuffled
 from ensemble_forecast.findings.scored import scored
+from ensemble_forecast.learners.linear.ridge import Ridge
 from ensemble_forecast.learners.trees.boosting import mean_contributions
 from ensemble_forecast.overview import leaderboard
 from ensemble_forecast.pipeline import check
@@ -35,20 +37,19 @@ def told_ahead(n=400, noise_from=None):
 
 
 def searched(folder, **changed):
-    settings = {
-        "source": FRAME,
-        "target": "y",
-        "freq": "D",
-        "horizon": 1,
-        "season": 1,
-        "features": (),
-        "test": 0.2,
-        "budget": "10m",
-        "trials": TRIALS,
-    }
+    asked = {"source": FRAME, "target": "y", "freq": "D", "horizon": 1, "season": 1}
+    settings = asked | {"features": (), "test": 0.2, "budget": "10m", "trials": TRIALS}
     study = open_study("known", folder, check(settings, "test"), frame=told_ahead(**changed), log=silent)
     run_search(study, workers=1)
     return study
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_machine_may_be_slow():
+    """What is measured hangs on seconds: here there are enough of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ensemble_forecast.findings.drivers.LIMIT_S", 1e6)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +102,14 @@ def test_when_the_time_is_over_the_rest_is_counted(study, monkeypatch):
     assert (told["rows"], told["left"]) == ([], 2)
 
 
-def test_a_member_that_cannot_be_fitted_again_is_named_with_the_reason(study):
-    config = study.folder.path / "candidates/ridge-0001/config.json"
-    before = config.read_text()
-    config.write_text('{"family": "ridge", "params": {"context": 10, "no_such": 1}}')
-    try:
-        with pytest.raises(ValueError, match="no_such"):
-            drivers(study, ["ridge-0001"])
-    finally:
-        config.write_text(before)
+def test_a_member_that_cannot_be_fitted_again_is_named_with_the_reason(study, monkeypatch):
+    def gone(*_):
+        raise BadInput("the weights that it started from are gone")
+
+    monkeypatch.setattr(Ridge, "fit", gone)
+    told = drivers(study, ["ridge-0001", "xgboost-0001"])
+    assert told["permutation"] == {"reason": "ridge-0001 could not be fitted again: the weights that it started from are gone"}
+    assert told["contributions"]["id"] == "xgboost-0001"
 
 
 def test_a_shuffle_moves_one_covariate_in_blocks_within_each_series():

@@ -17,6 +17,9 @@ OVERLAPS = """[...document.querySelectorAll('.xs, .ys')].flatMap(axis => {
 }).length"""
 
 
+SMALLEST = "Math.min(...[...document.querySelectorAll('.area span')].map(each => parseFloat(getComputedStyle(each).fontSize)))"
+
+
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
     with browser(tmp_path_factory.mktemp("profile")) as opened:
@@ -51,13 +54,11 @@ def test_every_chart_is_drawn_and_nothing_is_cut_off(tab, page, width):
     assert len(marks) > 2 * len(charts)
     assert all(breadth > 5 for breadth, _ in marks)
     dots = tab.value(SIZES.format(".area svg .dots"))
-    assert len(dots) > 10
+    assert len(dots) > 3
     bars = tab.value(SIZES.format(".bar i"))
     assert max(breadth for breadth, _ in bars) > 0.2 * min(width, 992)
     assert tab.value("document.documentElement.scrollWidth") <= width, "nothing but wide tables scrolls sideways"
-    assert (
-        tab.value("Math.min(...[...document.querySelectorAll('.xs span, .ys span')].map(each => parseFloat(getComputedStyle(each).fontSize)))") >= 11
-    )
+    assert tab.value(SMALLEST) >= 11, "pixels"
     assert tab.value(OVERLAPS) == 0, "no two labels of an axis lie on each other"
 
 

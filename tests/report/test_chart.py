@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -16,7 +17,7 @@ def paths(page, shape):
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 12), (0.001, 0.0012), (1e6, 3e9), (99_999, 100_001), (-1e-9, 1e-9)])
 def test_ticks_are_few_even_and_inside(low, high):
     found = ticks(low, high)
-    steps = {round((b - a) / (found[1] - found[0]), 6) for a, b in zip(found, found[1:], strict=False)}
+    steps = {round((b - a) / (found[1] - found[0]), 6) for a, b in pairwise(found)}
     assert 2 <= len(found) <= 8
     assert steps == {1}
     assert low <= found[0]
