@@ -21,7 +21,7 @@ from ensemble_forecast.study import Study
 from ensemble_forecast.threads import one_thread
 
 MOST_SERIES = 6  # whose forecasts are drawn
-HISTORY_HORIZONS = 12  # how much of the past is drawn, in horizons
+HISTORY_HORIZONS, LEAST_HISTORY = 12, 90  # how much of the past is drawn: so many horizons, and at least so many steps
 
 Record = dict[str, Any]
 
@@ -119,7 +119,7 @@ def _ahead(study: Study, model: EnsembleForecaster) -> Record:
 def _series(panel: Panel, forecast: pd.DataFrame, name: str) -> Record:
     """Lay out the recent past and the forecast of one series as plain lists; a missing step of the past is None."""
     index, future = panel.ids.index(name), forecast[forecast["unique_id"] == name]
-    past = panel.values(index)[-HISTORY_HORIZONS * len(future) :]
+    past = panel.values(index)[-max(HISTORY_HORIZONS * len(future), LEAST_HISTORY) :]
     stamps = panel.stamps(index, int(panel.lengths_S[index]) - len(past), len(past))
     return {
         "id": name,

@@ -80,10 +80,16 @@ def chart(label: str, marks: Sequence[Mark], *, x_name: str, y_name: str, x_form
     )
 
 
-def bars(label: str, rows: Iterable[tuple[str, float, str]]) -> str:
-    """Draw horizontal bars: rows of a name, a length and what is written at its end; a length below zero counts as none."""
+def bars(label: str, rows: Iterable[tuple[str, float, str]], full: float = 0.0) -> str:
+    """Draw horizontal bars: rows of a name, a length and what is written at its end; a length below zero counts as none.
+
+    Parameters
+    ----------
+    full
+        Length that takes all the room there is, such as 1 for shares of a whole; without one it is that of the longest.
+    """
     rows = list(rows)
-    longest = max((length for _, length, _ in rows), default=0.0) or 1.0
+    longest = full or max((length for _, length, _ in rows), default=0.0) or 1.0
     drawn = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="bar"><i style="width:{100 * max(length, 0.0) / longest:.1f}%"></i></td>'
         f"<td>{escape(text)}</td></tr>"

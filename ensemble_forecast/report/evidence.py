@@ -39,7 +39,7 @@ def verdict(findings: Record) -> str:
     return (
         box
         + paragraph(
-            "Before the search began, the newest rows were locked away; this is the one look at them. A rival is a rule that anybody can apply "
+            "Before the search began, the newest rows were locked away; this is what they say. A rival is a rule that anybody can apply "
             "without learning. Each cell is the share of the rival's loss that the ensemble saves, and in brackets how likely a gain that large "
             "would be by luck (p of Diebold-Mariano): below 0.05 is worth a second look, and below 0.01 convincing."
         )
@@ -100,7 +100,7 @@ def errors(findings: Record) -> str:
         marks = [Mark(name=name, x=x, y=told["over_time"][name], tone=tone) for name, tone in zip(names, TONES, strict=False)]
         parts += [
             "<h3>Over time</h3>",
-            paragraph("By the stamp of the origin. Where all curves rise together, the market was wild and nobody did well."),
+            paragraph("By the stamp of the origin. Where all curves rise together, the times were hard and nobody did well."),
         ]
         parts.append(chart("Loss over time", marks, x_name="", y_name=metric, x_form=dated(told["stamps"])))
     return "".join(parts)
@@ -148,7 +148,7 @@ def _promises(label: str, rows: list[Record]) -> str:
     """Draw what was promised against what was seen, with the diagonal and the band of luck."""
     x = [row["promised"] for row in rows]
     band = Mark(name="luck (95 %)", x=x, y=[row["band"][1] for row in rows], low=[row["band"][0] for row in rows], shape="band", tone="quiet")
-    diagonal = Mark(name="as promised", x=[0.0, 1.0], y=[0.0, 1.0], tone="quiet")
+    diagonal = Mark(name="as promised", x=[min(x), max(x)], y=[min(x), max(x)], tone="quiet")
     seen = Mark(name="seen", x=x, y=[row["seen"] for row in rows], tone="t0")
     titles = [f"promised {row['promised']:.1%}, seen {row['seen']:.1%}" for row in rows]
     dots = Mark(name="", x=x, y=seen.y, shape="dots", tone="t0", titles=titles)

@@ -51,7 +51,10 @@ def history(findings: Record) -> str:
         titles = [f"{row['id']}: {row['value']:.4f}" for row in own]
         x, y = [float(row["number"]) for row in own], [min(row["value"], edge) for row in own]
         marks.append(Mark(name=group, x=x, y=y, shape="dots", tone=TONES.get(group, OTHERS), titles=titles))
-    best = Mark(name="best so far", x=[float(row["number"]) for row in rows], y=[min(row["best"], edge) for row in rows], tone="quiet")
+    steps = [row["best"] for row in rows for _ in range(2)][:-1]  # the best stays what it was until a better one ends
+    best = Mark(
+        name="best so far", x=[float(row["number"]) for row in rows for _ in range(2)][1:], y=[min(step, edge) for step in steps], tone="quiet"
+    )
     note = f" {above} of them lie above {edge:.3g} and are drawn at that edge." if above else ""
     return paragraph(
         f"Each dot is a finished trial, from the first to the last; the line is the best loss so far. Where it has long been flat, more time would "
@@ -70,7 +73,7 @@ def importance(findings: Record) -> str:
         return intro + paragraph("No family has enough trials yet: search longer, with a larger --budget.", "missing")
     return intro + "".join(
         f"<h3>{escape(family)}</h3>"
-        + bars(f"Importance of the hyper-parameters of {family}", [(name, share, f"{share:.0%}") for name, share in shares.items()])
+        + bars(f"Importance of the hyper-parameters of {family}", [(name, share, f"{share:.0%}") for name, share in shares.items()], full=1)
         for family, shares in search["importance"].items()
     )
 

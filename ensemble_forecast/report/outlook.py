@@ -75,7 +75,7 @@ def drivers(findings: Record) -> str:
             paragraph(
                 f"How much larger the loss of {shuffled['id']} becomes when a covariate is shuffled in time. It was fitted once more on the rows "
                 f"before the newest window, and asked at that window's {shuffled['origins']} origins, which it had not seen; its loss there is "
-                f"{shuffled['loss']:.4f}. At or below zero the covariate is of no use, and behind the sign is the range over three shuffles. This is "
+                f"{shuffled['loss']:.4f}. At or below zero the covariate is of no use, and behind ± is half the range over three shuffles. This is "
                 "one member, not the ensemble."
             )
         )
@@ -94,7 +94,7 @@ def drivers(findings: Record) -> str:
             paragraph(
                 f"How far each input moves the forecasts of {trees['id']} on average (mean absolute SHAP value, in units of its scaled target), at "
                 "the same origins, fitted likewise. It tells what the trees use, not whether that is right. lag_1 is the change since the step "
-                "before, h the steps ahead, phase_7_1 the value at the same place a season earlier."
+                "before, h the steps ahead, phase_7_1 the newest value at its target's place in a season of 7 steps."
             )
         )
         parts.append(bars("Contributions", [(row["name"], row["value"], f"{row['value']:.4f}") for row in trees["rows"][:MOST_DRIVERS]]))
@@ -147,4 +147,4 @@ def _chances(series: Record) -> str:
     past, future = series["past"], series["future"]
     history = Mark(name="history", x=[instant(stamp) for stamp in past["ds"]], y=past["y"], tone="quiet")
     drawn = chart(f"Recent past of {series['id']}", [history], x_name="", y_name="target", x_form=dated(past["ds"]))
-    return drawn + bars("Probability of a rise", [(stamp, p, f"{p:.1%}") for stamp, p in zip(future["ds"], future["p_up"], strict=True)])
+    return drawn + bars("Probability of a rise", [(stamp, p, f"{p:.1%}") for stamp, p in zip(future["ds"], future["p_up"], strict=True)], full=1)

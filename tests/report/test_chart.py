@@ -73,6 +73,7 @@ def test_bars_are_as_long_as_their_values_and_never_negative():
     assert re.findall(r"width:([\d.]+)%", page) == ["100.0", "25.0", "0.0"]
     assert "&lt;a&gt;" in page
     assert "width:0.0%" in bars("none", [("a", 0.0, "nothing")])
+    assert re.findall(r"width:([\d.]+)%", bars("shares", [("a", 0.48, "48 %")], full=1)) == ["48.0"]
 
 
 def test_a_table_escapes_and_sets_figures_right():

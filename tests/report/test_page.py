@@ -12,8 +12,9 @@ from commands import typed
 
 from ensemble_forecast import overview
 from ensemble_forecast.findings.run import findings
+from ensemble_forecast.pipeline import check
 from ensemble_forecast.report.page import SECTIONS, to_page
-from ensemble_forecast.study import reopen, silent
+from ensemble_forecast.study import open_study, reopen, silent
 
 VOID = {"meta", "br", "link", "img"}
 DROPPED = {"bare": ("ensemble", "judged", "verdict.json"), "stacked": ("verdict.json",)}
@@ -78,9 +79,9 @@ def test_its_records_are_those_of_the_terminal(told, smoke_home, monkeypatch, ca
         key: value for key, value in verdict.items() if key not in ("backtest", "openings", "opened_at")
     }
     assert told["verdict"]["backtest"]["table"] == verdict["backtest"]["table"]
-    assert typed("stack", "--study", "smoke", "--json") == 0
-    stacked = json.loads(capsys.readouterr().out)
-    assert [told["members"][key] for key in ("members", "combiner", "contest")] == [stacked[key] for key in ("members", "combiner", "contest")]
+    manifest = json.loads((smoke_home / "runs/smoke/ensemble/manifest.json").read_text())["manifest"]
+    assert [told["members"][key] for key in ("combiner", "contest")] == [manifest[key] for key in ("combiner", "contest")]
+    assert {member["id"]: member["weight"] for member in told["members"]["members"]} == {own["id"]: own["weight"] for own in manifest["members"]}
     assert typed("predict", "--study", "smoke", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["forecast"]
     (series,) = told["ahead"]["series"]
@@ -125,6 +126,15 @@ def test_what_is_not_there_yet_is_said_with_the_command_to_type(smoke_home, tmp_
     assert 'class="chart"' in section(page, "reliability"), "the best candidate's, where there is no ensemble"
     assert ('class="chart"' in section(page, "forecast")) == (state == "stacked")
     assert not (tmp_path / "runs" / state / "verdict.json").exists(), "nothing was opened"
+
+
+def test_a_study_without_a_single_trial_has_a_page_too(tmp_path):
+    pipeline = check({"source": "btc_usd_daily", "target": "close", "horizon": 7, "test": 0.2}, "test")
+    page = to_page(findings(open_study("empty", tmp_path, pipeline, log=silent)))
+    assert Balance(page).open == []
+    for name in ("leaderboard", "search"):
+        assert "No trial has finished yet" in section(page, name)
+    assert "no candidate" in section(page, "error")
 
 
 def test_an_ensemble_that_cannot_be_read_is_told_and_the_rest_shown(smoke_home, tmp_path, monkeypatch):
