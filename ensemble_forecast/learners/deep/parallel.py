@@ -8,7 +8,9 @@ References
 Li et al. (2020), PyTorch Distributed: experiences on accelerating data parallel training, arXiv:2006.15704.
 """
 
-from typing import Any, TypeVar
+import os
+import sys
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.multiprocessing
@@ -91,7 +93,7 @@ def fit_in_parallel(learner: RecipeT, panel: Panel, roles: Roles, task: Task, de
     return learner
 
 
-def _take_part(rank: int, learner: Recipe, panel: Panel, roles: Roles, task: Task, at: float, port: int, answers: Any) -> None:
+def _take_part(rank: int, learner: Recipe, panel: Panel, roles: Roles, task: Task, at: float, port: int, answers: Any) -> NoReturn:
     """Fit as one of several; the first says what came out."""
     backend = "gloo"
     if device().type == "cuda":
@@ -104,7 +106,10 @@ def _take_part(rank: int, learner: Recipe, panel: Panel, roles: Roles, task: Tas
         answer: tuple[str, Any] = ("learnt", {name: value for name, value in vars(fitted).items() if name.endswith("_") or name == "_curve"})
     except errors.EnsembleForecastError as error:
         answer = (type(error).__name__, str(error))
-    torch.distributed.barrier()  # nobody hangs up while another one still listens
-    torch.distributed.destroy_process_group()
     if rank == 0:
         answers.put(answer)
+    meeting.set(f"done {rank}", "")
+    meeting.wait([f"done {each}" for each in range(learner.devices)])  # nobody hangs up while another one still listens
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # an ordinary end aborts where a net, kept by an exception's frames, outlives its process group: gloo's threads are still running
