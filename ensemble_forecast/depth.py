@@ -6,8 +6,6 @@ locked. Every training runs in a process of its own, so that its memory can be t
 
 import multiprocessing
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -34,6 +32,8 @@ from ensemble_forecast.learners.deep.examination import examine
 from ensemble_forecast.learners.deep.inputs import n_extras
 from ensemble_forecast.learners.deep.planner import plan
 from ensemble_forecast.learners.deep.shapes import Shapes
+from ensemble_forecast.memory import peak_bytes
+from ensemble_forecast.search.pool import ONE_THREAD
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.study import Study
 from ensemble_forecast.windows import roles_until
@@ -157,7 +157,7 @@ def _trained(data: Data, learner: Deep, seed: int, most_s: float) -> dict[str, A
     return {
         "steps": int(curve[-1][0] or 0) if curve else 0,
         "seconds": seconds,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_mib": peak_bytes() / 2**20,
         "parameters": sum(array.size for array in fitted.weights_.values()),  # type: ignore[attr-defined]
         "training": diagnosis,
         **_scores(data, fitted),
@@ -260,9 +260,8 @@ def _told(one: dict[str, Any]) -> str:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Let processes that are started within have one thread each."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     try:
         yield
     finally:

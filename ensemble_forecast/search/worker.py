@@ -6,7 +6,6 @@ by mistake goes to standard error instead. When the driver dies, its end of the 
 
 import os
 import queue
-import resource
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, MissingPackage, TooShort, TrialPruned, Unfinished
 from ensemble_forecast.learners.base import Config, build
+from ensemble_forecast.memory import peak_bytes
 from ensemble_forecast.search.history import blank_line
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.refit import refit
@@ -168,7 +168,7 @@ def _work(outcome: Outcome) -> dict[str, float]:
 
 def _peak_mib() -> float:
     """Largest resident memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    return peak_bytes() / 2**20
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """What a deep net will need before it is trained: memory from shapes alone, time from a few blocks of it that are measured on this machine."""
 
 import copy
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +9,7 @@ from typing import Any
 import psutil
 import torch
 
+from ensemble_forecast import memory
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.deep import Deep
 from ensemble_forecast.learners.deep.devices import device, reproducible
@@ -215,5 +214,4 @@ def _held() -> tuple[int, int]:
     """Bytes of memory that this process, or the device, holds now, and held at most so far."""
     if device().type == "cuda":
         return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return psutil.Process().memory_info().rss, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return psutil.Process().memory_info().rss, memory.peak_bytes()
