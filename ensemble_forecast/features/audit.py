@@ -12,6 +12,7 @@ from ensemble_forecast.data.origins import Origins, last_stamp, steps_until
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.candles import PRICES, candle_columns
+from ensemble_forecast.features.ranks import correlation, ranks
 from ensemble_forecast.features.sets import FeatureSet, find_set
 from ensemble_forecast.seeds import generator
 
@@ -144,10 +145,7 @@ def refuse_foretelling(panel: Panel) -> None:
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Correlation of ranks, equal values sharing one; 0 where one of the two is constant."""
-    ranks = np.stack([np.unique(each, return_inverse=True)[1] for each in (x, y)]).astype(float)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    size = np.sqrt((ranks**2).sum(axis=1).prod())
-    return float(ranks[0] @ ranks[1] / size) if size > 0 else 0.0
+    return float(correlation(ranks(x[:, None]), ranks(y[:, None]))[0, 0])
 
 
 def shuffled(panel: Panel, seed: int = 0) -> Panel:

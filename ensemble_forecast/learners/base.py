@@ -148,6 +148,25 @@ class Wrapper(Learner):
     learns_from_origins = read_off(lambda self: self.member.learns_from_origins)
 
 
+class Showing(Wrapper, abc.ABC):
+    """A wrapper that shows its member another panel than its own."""
+
+    member_: Learner
+
+    @abc.abstractmethod
+    def _shown(self, panel: Panel) -> Panel:
+        """Make the panel that the member sees."""
+
+    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
+        """Let the member forecast by what it is shown; see `Learner.predict`."""
+        check_fitted(self)
+        return self.member_.predict(self._shown(panel), origins, deadline)
+
+    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
+        """Ask the member about what it is shown; see `Learner.contributions`."""
+        return self.member_.contributions(self._shown(panel), origins)
+
+
 def check_fitted(recipe: Any) -> None:
     """Refuse to use a learner, or another recipe with these conventions, that has learnt nothing."""
     if not any(name.endswith("_") for name in vars(recipe)):

@@ -11,7 +11,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.contexts import MIN_STEPS
-from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.learners.base import Learner, Showing, Size, recipe_for_refit
 from ensemble_forecast.windows import Roles
 
 
@@ -25,7 +25,7 @@ class Encodes(Protocol):
 
 
 @dataclass(kw_only=True)
-class Encoded(Wrapper):
+class Encoded(Showing):
     """Train an encoder on the origins of `fit`, and let a member see its codes as past covariates ``code_0, code_1, ...`` of every step.
 
     A code reads the window up to its own step and nothing later.
@@ -60,15 +60,6 @@ class Encoded(Wrapper):
         self.stopped_ = {"member": recipe_for_refit(self.member_), "encoder": recipe_for_refit(self.encoder_)}
         self.truncated_ = any(getattr(part, "truncated_", False) for part in (self.encoder_, self.member_))
         return self
-
-    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
-        """Forecast with the codes in sight; see `Learner.predict`."""
-        check_fitted(self)
-        return self.member_.predict(self._shown(panel), origins, deadline)
-
-    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
-        """Ask the member, who sees the codes, too; see `Learner.contributions`."""
-        return self.member_.contributions(self._shown(panel), origins)
 
     def work(self, size: Size, task: Task) -> float:
         """Add up both, the member with more covariates; see `Learner.work`."""

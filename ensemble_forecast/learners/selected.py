@@ -11,7 +11,8 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, TooShort
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.features.ranks import correlation, ranks
+from ensemble_forecast.learners.base import Learner, Showing, Size, recipe_for_refit
 from ensemble_forecast.seeds import generator
 from ensemble_forecast.windows import Roles, block_bootstrap
 
@@ -21,7 +22,7 @@ CELL_S = 4e-8  # seconds that an origin and a covariate cost in each draw
 
 
 @dataclass(kw_only=True)
-class Selected(Wrapper):
+class Selected(Showing):
     """Select past covariates on the origins of `fit` alone, and hand the member a panel with these.
 
     What counts is how a covariate at the origin goes with what follows: the larger of its absolute rank correlations with the mean change over the
@@ -66,15 +67,6 @@ class Selected(Wrapper):
         self.truncated_ = bool(getattr(self.member_, "truncated_", False))
         return self
 
-    def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
-        """Forecast with the covariates kept in sight; see `Learner.predict`."""
-        check_fitted(self)
-        return self.member_.predict(self._shown(panel), origins, deadline)
-
-    def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:
-        """Ask the member, who sees the covariates kept; see `Learner.contributions`."""
-        return self.member_.contributions(self._shown(panel), origins)
-
     def work(self, size: Size, task: Task) -> float:
         """Add the selection to the member's work on fewer covariates; see `Learner.work`."""
         selecting_s = DRAWS * min(size.n_fit, MOST_ORIGINS) * size.n_past * CELL_S
@@ -89,7 +81,7 @@ class Selected(Wrapper):
         """Choose columns of the past covariates, in their order."""
         if len(origins) > MOST_ORIGINS:
             origins = origins.take(np.unique(np.linspace(0, len(origins) - 1, MOST_ORIGINS).astype(np.int64)))
-        x_NF, label_N2 = _ranks(panel.past[origins.rows(panel)]), _ranks(_labels(panel, origins, task))
+        x_NF, label_N2 = ranks(panel.past[origins.rows(panel)]), ranks(_labels(panel, origins, task))
         relevance_F = _relevance(x_NF, label_N2)
         left = _without_doubles(x_NF, relevance_F, self.redundancy)
         block = max(2 * task.horizon, round(len(x_NF) ** (1 / 3)))
@@ -112,32 +104,15 @@ def _labels(panel: Panel, origins: Origins, task: Task) -> np.ndarray:
     return np.stack([change_N, np.abs(change_N)], axis=1)
 
 
-def _ranks(x_NF: np.ndarray) -> np.ndarray:
-    """Rank each column, equal values sharing a rank; centred, 0 where there is no value: float64 (N, F)."""
-    rank_NF = np.zeros(x_NF.shape)
-    for j, column in enumerate(x_NF.T):
-        known = np.isfinite(column)
-        rank = np.unique(column[known], return_inverse=True)[1]
-        rank_NF[known, j] = rank - rank.mean() if len(rank) else rank
-    return rank_NF
-
-
-def _correlation(x_NF: np.ndarray, y_NG: np.ndarray) -> np.ndarray:
-    """Correlate columns of centred ranks: (F, G), 0 where one of two is constant."""
-    size_F, size_G = (np.sqrt((each**2).sum(axis=0)) for each in (x_NF, y_NG))
-    size_FG = size_F[:, None] * size_G
-    return (x_NF.T @ y_NG) / np.where(size_FG > 0, size_FG, np.inf)
-
-
 def _relevance(x_NF: np.ndarray, label_N2: np.ndarray) -> np.ndarray:
     """Larger of the absolute correlations with the labels, about the means of these rows: (F,)."""
-    relevance_F: np.ndarray = np.abs(_correlation(x_NF - x_NF.mean(axis=0), label_N2 - label_N2.mean(axis=0))).max(axis=1)
+    relevance_F: np.ndarray = np.abs(correlation(x_NF - x_NF.mean(axis=0), label_N2 - label_N2.mean(axis=0))).max(axis=1)
     return relevance_F
 
 
 def _without_doubles(x_NF: np.ndarray, relevance_F: np.ndarray, bound: float) -> np.ndarray:
     """Go from the most relevant column to the least, leaving out what goes with one that stayed: positions, in that order."""
-    alike_FF = np.abs(_correlation(x_NF, x_NF)) > bound
+    alike_FF = np.abs(correlation(x_NF, x_NF)) > bound
     stayed: list[int] = []
     for j in np.argsort(-relevance_F, kind="stable").tolist():
         if not alike_FF[j, stayed].any():

@@ -11,6 +11,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.features.ranks import ranks
 from ensemble_forecast.learners import selected
 from ensemble_forecast.learners.base import build
 from ensemble_forecast.learners.selected import Selected
@@ -77,8 +78,7 @@ def test_relevance_is_the_rank_correlation_of_scipy():
     label_N2 = selected._labels(panel, origins, TASK)
     x_NF = panel.past[origins.rows(panel)]
     slow = [max(abs(stats.spearmanr(x_NF[:, j], label_N2[:, k]).statistic) for k in (0, 1)) for j in range(x_NF.shape[1])]
-    ranks = selected._ranks(x_NF), selected._ranks(label_N2)
-    np.testing.assert_allclose(selected._relevance(*ranks), slow, rtol=1e-9)
+    np.testing.assert_allclose(selected._relevance(ranks(x_NF), ranks(label_N2)), slow, rtol=1e-9)
 
 
 def test_a_panel_without_past_covariates_is_handed_on_as_it_is():

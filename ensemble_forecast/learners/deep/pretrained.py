@@ -30,7 +30,6 @@ from ensemble_forecast.windows import Roles
 BATCH = 64  # origins at a time; the deadline is looked at between them
 NARROWEST = 16  # steps of context: a patch of the common models
 STEP_S = 3e-5  # seconds a step of context takes on a plain core, with a small model
-CHUNK_BYTES = 1 << 24
 
 
 @dataclass(kw_only=True)
@@ -145,8 +144,6 @@ def _read_files(folder: Path, files: tuple[tuple[str, int], ...]) -> tuple[Any, 
         raise BadInput(f"{folder} holds a forecaster that draws samples; use Chronos-Bolt or Chronos-2, which give quantiles")
     digest = hashlib.sha256()
     for name, _ in files:
-        digest.update(name.encode())
         with (folder / name).open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
+            digest.update(name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return pipeline, digest.hexdigest()
