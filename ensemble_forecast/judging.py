@@ -9,9 +9,8 @@ import numpy as np
 from ensemble_forecast import atomic, persist
 from ensemble_forecast.data.origins import Origins, outcome
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Rows
 from ensemble_forecast.ensemble.model import Ensemble
-from ensemble_forecast.ensemble.traits import traits_at
+from ensemble_forecast.ensemble.traits import rows_at
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.evaluate.backtest import Market, backtest, strength
 from ensemble_forecast.evaluate.rivals import last_change, rivals
@@ -95,8 +94,6 @@ def _backtest(study: Study, ensemble: Ensemble, forecast_NHQ: np.ndarray) -> dic
 
 def _out_of_fold(study: Study, ensemble: Ensemble) -> np.ndarray:
     """Combine the members' out-of-fold forecasts as the ensemble does: NHQ. The weights have seen them, the band is all that is fitted here."""
-    plan, panel, season = study.plan, study.panel, study.task.season_length
     forecasts_NHQM = np.stack([study.folder.candidate(id).forecasts_NHQ for id in ensemble.members], axis=-1)
-    scored = plan.scored
-    rows = Rows(scored.series, plan.window_N, scored.step, scale_at(panel, scored, season), traits_at(panel, scored, season))
+    rows = rows_at(study.panel, study.plan.scored, study.plan.window_N, study.task.season_length)
     return ensemble.calibration.apply(ensemble.combiner.combine(forecasts_NHQM, rows))

@@ -9,6 +9,7 @@ from typing import Any
 from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.frames import to_panel
+from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.samples import btc_usd_daily
 from ensemble_forecast.deadline import seconds
 from ensemble_forecast.errors import BadInput
@@ -134,7 +135,8 @@ def list_kind(kind: str, runs: Path) -> list[dict[str, Any]]:
         When the kind is unknown.
     """
     if kind == "features":
-        return [entry for name in FEATURES for entry in _columns(name)]
+        candles = to_panel(btc_usd_daily().head(30), Columns())
+        return [entry for name in FEATURES for entry in _columns(name, candles)]
     if kind in REGISTERED:
         return [{"name": name, "summary": _summary(path)} for name, path in REGISTERED[kind].items()]
     if kind in TOML_FOLDERS:
@@ -144,9 +146,9 @@ def list_kind(kind: str, runs: Path) -> list[dict[str, Any]]:
     raise BadInput(f"unknown kind {kind!r}; {did_you_mean(kind, [*REGISTERED, *TOML_FOLDERS, 'studies'])}")
 
 
-def _columns(name: str) -> list[dict[str, Any]]:
+def _columns(name: str, candles: Panel) -> list[dict[str, Any]]:
     """List a feature set and the columns it makes, as of a few candles."""
-    made = columns_of(name, to_panel(btc_usd_daily().head(30), Columns()))
+    made = columns_of(name, candles)
     return [{"name": name, "summary": _summary(FEATURES[name])}, *({"name": column, "summary": f"in set {name}"} for column in made)]
 
 

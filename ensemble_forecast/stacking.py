@@ -16,9 +16,8 @@ from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.contest import ContestResult, contest
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.ensemble.pruning import are_copies, errors_of
-from ensemble_forecast.ensemble.traits import traits_at
+from ensemble_forecast.ensemble.traits import rows_at
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import fit_plain
 from ensemble_forecast.refits import FOLDERS, Loaded, refit
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
@@ -151,8 +150,8 @@ def gather(study: Study) -> Contestants:
     if not complete:
         raise BadInput(f"study {study.name!r} has no finished candidate yet: run python -m ensemble_forecast search --study {study.name}")
     kept = thinned(study)
-    asked, season = scored.take(kept), study.task.season_length
-    rows = Rows(asked.series, study.plan.window_N[kept], asked.step, scale_at(study.panel, asked, season), traits_at(study.panel, asked, season))
+    asked = scored.take(kept)
+    rows = rows_at(study.panel, asked, study.plan.window_N[kept], study.task.season_length)
     truth_NH = outcome(study.panel, asked, study.task)
     families, errors = [candidate.report["family"] for candidate in complete], dict[int, np.ndarray]()
 

@@ -199,8 +199,8 @@ def _refuse_below_zero(panel: Panel, pipeline: Pipeline) -> None:
     rows = np.flatnonzero(panel.y <= 0)
     if not any(needs.values()) or not len(rows):
         return
-    series = int(np.searchsorted(panel.offsets, rows[0], side="right")) - 1
-    stamp = panel.stamps(series, int(rows[0] - panel.offsets[series]), 1)[0]
+    series, step = panel.place(int(rows[0]))
+    stamp = panel.stamps(series, step, 1)[0]
     cures = {"transform 'log'": "set transform to 'auto', 'asinh' or 'none'", "backtest": "set backtest = false"}
     raise BadInput(
         f"{' and '.join(name for name, asked in needs.items() if asked)} needs a target above zero; series {panel.ids[series]!r} has "

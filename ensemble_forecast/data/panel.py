@@ -94,6 +94,11 @@ class Panel:
         """Observed target of one series, oldest first."""
         return self.y[self.offsets[index] : self.offsets[index] + self.lengths_S[index]]
 
+    def place(self, row: int) -> tuple[int, int]:
+        """Series and step of a row."""
+        series = int(np.searchsorted(self.offsets, row, side="right")) - 1
+        return series, row - int(self.offsets[series])
+
     def stamps(self, index: int, first: int, count: int) -> pd.DatetimeIndex:
         """Stamps of ``count`` steps of one series, from step ``first`` on; they may lie beyond the data."""
         calendar = pd.date_range(self.start_S[index], periods=first + count, freq=self.freq)

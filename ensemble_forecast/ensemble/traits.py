@@ -9,7 +9,8 @@ import numpy as np
 
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
-from ensemble_forecast.features.contexts import gather
+from ensemble_forecast.ensemble.base import Rows
+from ensemble_forecast.features.contexts import gather, scale_at
 
 TRAITS = (
     "length",  # log of the steps so far
@@ -31,6 +32,11 @@ TRAITS = (
 LEAST_STEPS, SEASONS = 128, 4  # of the newest history that are read, whichever is more
 CHUNK_ROWS = 1024
 FARTHEST = 10.0
+
+
+def rows_at(panel: Panel, origins: Origins, window_N: np.ndarray, season: int) -> Rows:
+    """Tell combiners all that is known about some scored origins."""
+    return Rows(origins.series, window_N, origins.step, scale_at(panel, origins, season), traits_at(panel, origins, season))
 
 
 def traits_at(panel: Panel, origins: Origins, season: int) -> np.ndarray:

@@ -71,8 +71,7 @@ def _refuse(panel: Panel, wrong: np.ndarray, values: np.ndarray, rule: str) -> N
     if not wrong.any():
         return
     row = int(np.argmax(wrong))
-    series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
-    step = row - int(panel.offsets[series])
+    series, step = panel.place(row)
     day = panel.stamps(series, step, 1)[0]
     raise BadInput(
         f"series {panel.ids[series]!r}, step {step} ({day}): {rule}; got {values[row]:g}; "

@@ -17,7 +17,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.metrics import cell_loss
-from ensemble_forecast.search.trial import Stage, Stages
+from ensemble_forecast.search.trial import Stage, Stages, served
 from ensemble_forecast.seeds import generator
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import Study
@@ -104,9 +104,8 @@ def _measured(measure: Callable[[Candidate, Stage, Task], Record], candidate: Ca
 
 def _loss(learner: Learner, panel: Panel, stage: Stage, task: Task) -> float:
     """Mean loss at the scored origins of the window, as the search counts it."""
-    forecast_NHQ = learner.predict(panel, stage.score, Deadline.never())
-    served_NHQ = np.where(np.isfinite(forecast_NHQ).all(axis=(1, 2), keepdims=True), forecast_NHQ, stage.fallback_NHQ)
-    return float(np.nanmean(cell_loss(stage.truth_NH, served_NHQ, stage.scale_N, task.quantiles, task.kind)))
+    forecast_NHQ, _ = served(learner.predict(panel, stage.score, Deadline.never()), stage.fallback_NHQ)
+    return float(np.nanmean(cell_loss(stage.truth_NH, forecast_NHQ.astype(float), stage.scale_N, task.quantiles, task.kind)))
 
 
 def _quick(candidate: Candidate) -> bool:

@@ -7,10 +7,9 @@ import numpy as np
 from ensemble_forecast.data.origins import outcome
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Rows
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.ensemble.rehearsal import rehearse
-from ensemble_forecast.ensemble.traits import traits_at
+from ensemble_forecast.ensemble.traits import rows_at
 from ensemble_forecast.evaluate.rates import wilson
 from ensemble_forecast.evaluate.sample import Sample, over_horizon
 from ensemble_forecast.features.contexts import scale_at
@@ -98,8 +97,7 @@ def rehearsed(study: Study, ensemble: Ensemble) -> np.ndarray:
     kept, panel, task = thinned(study), study.panel, study.task
     forecasts_NHQM = np.stack([study.folder.candidate(id).forecasts_NHQ[kept] for id in ensemble.members], axis=-1)
     origins, window_N = study.plan.scored.take(kept), study.plan.window_N[kept]
-    scale_N, traits_NF = scale_at(panel, origins, task.season_length), traits_at(panel, origins, task.season_length)
-    rows = Rows(origins.series, window_N, origins.step, scale_N, traits_NF)
+    rows = rows_at(panel, origins, window_N, task.season_length)
     if len(np.unique(window_N)) == 1:
         return ensemble.combiner.combine(forecasts_NHQM, rows)
     played = rehearse(

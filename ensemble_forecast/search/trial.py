@@ -159,7 +159,7 @@ def run_trial(
         if window == 0:
             outcome.curve, outcome.diagnosis = training_of(learner)
         outcome.truncated |= bool(getattr(learner, "truncated_", False))
-        forecast_NHQ, unserved = _served(learner.predict(stage.context, stage.score, deadline), stage.fallback_NHQ)
+        forecast_NHQ, unserved = served(learner.predict(stage.context, stage.score, deadline), stage.fallback_NHQ)
         outcome.work += work
         outcome.work_s += time.monotonic() - begun
         outcome.forecasts.append(forecast_NHQ)
@@ -197,7 +197,7 @@ def origins_table(plan: Plan) -> np.ndarray:
     return np.column_stack([plan.scored.series, plan.scored.step, plan.window_N]).astype(np.int64)
 
 
-def _served(forecast_NHQ: np.ndarray, fallback_NHQ: np.ndarray) -> tuple[np.ndarray, int]:
+def served(forecast_NHQ: np.ndarray, fallback_NHQ: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the forecast as it is stored, rows that are not finite replaced by the fallback, and how many these were."""
     with np.errstate(over="ignore"):
         stored_NHQ = forecast_NHQ.astype(np.float32)
@@ -223,4 +223,4 @@ def _fallback(train: Panel, roles: Roles, context: Panel, score: Origins, task: 
     if not len(roles.fit):
         return flat_NHQ
     naive = find("seasonal_naive", "learners")().fit(train, roles, task, Deadline.never())
-    return _served(naive.predict(context, score, Deadline.never()), flat_NHQ)[0]
+    return served(naive.predict(context, score, Deadline.never()), flat_NHQ)[0]
