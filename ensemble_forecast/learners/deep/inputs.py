@@ -86,14 +86,14 @@ class Windows:
     padding_N: torch.Tensor
     scale_N: torch.Tensor
     base_NH: torch.Tensor | None
-    is_padded: bool  # whether any window reaches back beyond the start of its series
+    least_step: int  # of the origins: tells whether any window reaches back beyond the start of its series
 
     @classmethod
     def of(cls, panel: Panel, origins: Origins, view: View, place: torch.device) -> Self:
         """Put the rows that some origins need on a device."""
         row_N, first_N = origins.rows(panel), panel.offsets[origins.series]
-        low = max(int(row_N.min()) - max(view.context, view.season), 0)
-        rows = slice(low, int(row_N.max()) + view.horizon + 1)
+        low, high = int(row_N.min()) - max(view.context, view.season), int(row_N.max()) + view.horizon + 1
+        rows, missing = slice(max(low, 0), high), (max(-low, 0), max(high - len(panel.y), 0))
         head_N4 = first_N[:, None] + np.minimum(np.arange(PADDING_STEPS), origins.step[:, None])
         past = (panel.past[rows, : len(view.past_mean_C)] - view.past_mean_C) / view.past_std_C
         known = (panel.known[rows, : len(view.known_mean_K)] - view.known_mean_K) / view.known_std_K
@@ -101,12 +101,15 @@ class Windows:
         def put(array: np.ndarray) -> torch.Tensor:
             return torch.tensor(array, device=place)
 
+        def put_rows(array: np.ndarray, beyond: float) -> torch.Tensor:
+            return put(np.pad(array, [missing, *[(0, 0)] * (array.ndim - 1)], constant_values=beyond))
+
         return cls(
             view=view,
-            filled=put(panel.y_filled[rows]),
-            truth=put(panel.y[rows]),
-            past=put(np.nan_to_num(past, posinf=0.0, neginf=0.0).astype(np.float32)),
-            known=put(np.nan_to_num(known, posinf=0.0, neginf=0.0).astype(np.float32)),
+            filled=put_rows(panel.y_filled[rows], 0.0),
+            truth=put_rows(panel.y[rows], np.nan),
+            past=put_rows(np.nan_to_num(past, posinf=0.0, neginf=0.0).astype(np.float32), 0.0),
+            known=put_rows(np.nan_to_num(known, posinf=0.0, neginf=0.0).astype(np.float32), 0.0),
             row_N=put(row_N - low),
             step_N=put(origins.step),
             left_N=put(panel.lengths_S[origins.series] - 1 - origins.step),
@@ -114,7 +117,7 @@ class Windows:
             padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
             scale_N=put(scale_at(panel, origins, view.season)),
             base_NH=None if origins.base_NH is None else put(origins.base_NH),
-            is_padded=bool((origins.step < view.context - 1).any()),
+            least_step=int(origins.step.min()),
         )
 
     def __len__(self) -> int:
@@ -132,11 +135,10 @@ class Windows:
 
     def inputs(self, index_B: torch.Tensor) -> Batch:
         """Gather and scale the windows of some origins, given by position."""
-        row_BL, inside_BL = self._reach_back(index_B)
-        window_BL, past_BLC = self.filled[row_BL], self.past[row_BL]
+        first_B, inside_BL = self.row_N[index_B] + 1 - self.view.context, self._inside(index_B)
+        window_BL = slices(self.filled, first_B, self.view.context)
         if inside_BL is not None:
             window_BL = torch.where(inside_BL, window_BL, self.padding_N[index_B, None])
-            past_BLC = past_BLC * inside_BL[..., None]
         centre_B, scale_B = self._centre(window_BL), self.scale_N[index_B]
         unit_B = torch.maximum(self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
         base_BH = self._base(index_B)
@@ -145,29 +147,33 @@ class Windows:
             torch.log(unit_B / (unit_B + window_BL.abs().mean(dim=1)))[:, None].float(),
             torch.log(unit_B / scale_B)[:, None].float(),
             compress(((base_BH - centre_B[:, None]) / unit_B[:, None]).float()),
-            compress(past_BLC[:, -1]),
-            compress(self._coming(index_B)),
         ]
         window_BLC = target_BL[..., None]
-        if past_BLC.shape[-1]:
+        if self.past.shape[1]:
+            past_BLC = slices(self.past, first_B, self.view.context)
+            if inside_BL is not None:
+                past_BLC = past_BLC * inside_BL[..., None]
+            extras.append(compress(past_BLC[:, -1]))
             window_BLC = torch.cat([window_BLC, _z_scored(past_BLC)], dim=-1)
+        if self.known.shape[1]:
+            extras.append(compress(self._coming(index_B)))
         return Batch(compress(window_BLC), torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
 
     def outcome(self, index_B: torch.Tensor) -> torch.Tensor:
         """Gather the target after some origins: float64 BH, NaN where it is missing or not yet observed."""
         ahead_H = torch.arange(1, self.view.horizon + 1, device=self.place)
-        row_BH = (self.row_N[index_B, None] + ahead_H).clamp(max=len(self.truth) - 1)
-        return self.truth[row_BH].masked_fill(ahead_H > self.left_N[index_B, None], torch.nan)
+        truth_BH = slices(self.truth, self.row_N[index_B] + 1, self.view.horizon)
+        return truth_BH.masked_fill_(ahead_H > self.left_N[index_B, None], torch.nan)
 
     def last(self, index_B: torch.Tensor) -> torch.Tensor:
         """Gather the last value of some origins: float64 B."""
         return self.filled[self.row_N[index_B]]
 
-    def _reach_back(self, index_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Rows of the windows' steps, and whether they lie inside the series; None where all do."""
-        back_L = torch.arange(1 - self.view.context, 1, device=self.place)
-        row_BL = self.row_N[index_B, None] + back_L
-        return (row_BL.clamp(min=0), self.step_N[index_B, None] + back_L >= 0) if self.is_padded else (row_BL, None)
+    def _inside(self, index_B: torch.Tensor) -> torch.Tensor | None:
+        """Whether the windows' steps lie inside the series: BL; None where all do."""
+        if self.least_step >= self.view.context - 1:
+            return None
+        return self.step_N[index_B, None] + torch.arange(1 - self.view.context, 1, device=self.place) >= 0
 
     def _noise(self, window_BL: torch.Tensor, inside_BL: torch.Tensor | None) -> torch.Tensor:
         """Mean absolute difference within each window, over a season where it holds two of them."""
@@ -194,9 +200,17 @@ class Windows:
         """Forecast to be corrected: the one that came with the origins, else the seasonal naive (the last value in a first season)."""
         if self.base_NH is not None:
             return self.base_NH[index_B]
-        back_H = torch.arange(self.view.horizon, device=self.place) % self.view.season + 1 - self.view.season
-        back_BH = torch.where(self.step_N[index_B, None] + back_H >= 0, back_H, 0)
-        return self.filled[self.row_N[index_B, None] + back_BH]
+        season, row_B = self.view.season, self.row_N[index_B]
+        phase_H = torch.arange(self.view.horizon, device=self.place) % season
+        base_BH = slices(self.filled, row_B + 1 - season, season)[:, phase_H]
+        if self.least_step >= season - 1:
+            return base_BH
+        return torch.where(self.step_N[index_B, None] + phase_H + 1 - season >= 0, base_BH, self.filled[row_B, None])
+
+
+def slices(values: torch.Tensor, first_B: torch.Tensor, length: int) -> torch.Tensor:
+    """Copy B slices of so many rows, from their first rows on: (B, length, ...), contiguous; several times faster than an index for every step."""
+    return values.unfold(0, length, 1).index_select(0, first_B).movedim(-1, 1).contiguous()
 
 
 def _z_scored(past_BLC: torch.Tensor) -> torch.Tensor:
