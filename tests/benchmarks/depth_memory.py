@@ -5,7 +5,6 @@ python tests/benchmarks/depth_memory.py [--blocks 500] [--width 64] [--batch 256
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import torch
 
 from ensemble_forecast.learners.deep.deep import Deep
 from ensemble_forecast.learners.deep.shapes import Shapes
+from ensemble_forecast.memory import peak_bytes
 
 SHAPES = Shapes(context=12, channels=3, extras=2, horizon=1, outputs=9)
 MEMORY_ALLOWED, TIME_ALLOWED = {"segments": 0.06, "ends": 0.03}, {"segments": 1.45}
@@ -31,16 +31,16 @@ def one(keeps: str, blocks: int, width: int, batch: int) -> None:
         parameter.grad = torch.full_like(parameter, 1e-9)  # not zeros: these would be promised, not given
     small = Deep(keeps=keeps, blocks=2, width=width).net(SHAPES).train()
     small(*inputs).sum().backward()  # what torch loads with its first backward pass
-    before, taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+    before, taken = peak_bytes(), []
     for _ in range(ROUNDS):
         for parameter in net.parameters():
             parameter.grad.zero_()
         begun = time.process_time()
         net(*inputs).square().mean().backward()
         taken.append(time.process_time() - begun)
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    added = peak_bytes() - before
     digest = [parameter.grad.double().sum().item() for parameter in net.parameters()]
-    print(json.dumps({"mib": kib / 1024, "seconds": min(taken), "digest": digest}))
+    print(json.dumps({"mib": added / 2**20, "seconds": min(taken), "digest": digest}))
 
 
 def main(blocks: int, width: int, batch: int) -> int:

@@ -5,7 +5,6 @@ python tests/benchmarks/depth_plan.py [--seed 0] [--cases 10]
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ensemble_forecast import memory
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
@@ -53,7 +53,7 @@ def one(fields: dict[str, object]) -> None:
     roles = Roles(Origins.between(np.array([CONTEXT]), np.array([LENGTH - 2])))
     begun = time.process_time()
     learner.fit(panel, roles, TASK, Deadline.never())
-    short, peak = time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    short, peak = time.process_time() - begun, memory.peak_bytes()
     begun = time.process_time()
     replace(learner, steps=3 * STEPS).fit(panel, roles, TASK, Deadline.never())
     long = time.process_time() - begun

@@ -5,7 +5,6 @@ Seconds are those of the one thread that computes: what else runs on the machine
 python tests/benchmarks/features.py [FILE]    (candles as parquet or CSV, repeated end to end to 60,000 rows; without one: a random walk)
 """
 
-import resource
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.features.audit import audit
 from ensemble_forecast.features.market.live import Live
 from ensemble_forecast.features.sets import with_features
+from ensemble_forecast.memory import peak_bytes
 from ensemble_forecast.registry import FEATURES
 from ensemble_forecast.threads import one_thread
 
@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
     """Print the figures beside those wanted; return 1 where one is missed."""
     panel = candles(argv[1] if len(argv) > 1 else None)
     usual_s, usual = seconds(panel, USUAL)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mib = peak_bytes() / 2**20
     heavy_s, _ = seconds(panel, HEAVY)
     live_ms, apart = one_candle(panel, usual, USUAL)
     n_usual = len(usual.past_names) - 4

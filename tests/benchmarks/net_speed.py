@@ -5,7 +5,6 @@ python tests/benchmarks/net_speed.py [mlp nhits lstm ...] [--steps 400]
 
 import argparse
 import copy
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from ensemble_forecast.learners.deep.devices import reproducible
 from ensemble_forecast.learners.deep.inputs import View, Windows
 from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
 from ensemble_forecast.learners.deep.training import train
+from ensemble_forecast.memory import peak_bytes
 from ensemble_forecast.windows import Roles
 
 ALLOWED = 1.15
@@ -93,7 +93,7 @@ def fit_with_stride(stride: int) -> None:
     steps = np.arange(CONTEXT, MEMORY_LENGTH - HORIZON, stride)
     origins = Origins(np.zeros(len(steps), dtype=int), steps)
     build({"family": "mlp", "params": {"steps": 200, "batch": BATCH, "context": CONTEXT}}).fit(panel, Roles(origins), TASK, Deadline.never())
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_bytes() / 2**20)
 
 
 def main(families: list[str], steps: int) -> int:
