@@ -37,6 +37,8 @@ class View:
         The same of each covariate that is known ahead.
     centre
         What a window is centred on: its "last" value, the mean of its last "season", or the "mean" of all of it.
+    base
+        What a forecast corrects where the origins carry none: the "seasonal_naive", or the "last" value.
     """
 
     context: int
@@ -47,12 +49,14 @@ class View:
     known_mean_K: np.ndarray = field(default_factory=lambda: np.empty(0))
     known_std_K: np.ndarray = field(default_factory=lambda: np.empty(0))
     centre: str = "last"
+    base: str = "seasonal_naive"
 
     def sees_as(self, other: "View") -> bool:
         """Whether windows look the same to another view."""
         return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
 
 
+BASES = ("seasonal_naive", "last")
 CENTRES: dict[str, Callable[[View], int]] = {  # steps at the end of a window whose mean is taken off
     "last": lambda view: 1,  # noqa: ARG005 - one signature for all
     "season": lambda view: view.season,
@@ -197,9 +201,11 @@ class Windows:
         return (self.known[row_BH] * inside_BH[..., None]).flatten(1)
 
     def _base(self, index_B: torch.Tensor) -> torch.Tensor:
-        """Forecast to be corrected: the one that came with the origins, else the seasonal naive (the last value in a first season)."""
+        """Forecast to be corrected: the one that came with the origins, else the view's own (the last value in a first season)."""
         if self.base_NH is not None:
             return self.base_NH[index_B]
+        if self.view.base == "last":
+            return self.last(index_B)[:, None].expand(-1, self.view.horizon)
         season, row_B = self.view.season, self.row_N[index_B]
         phase_H = torch.arange(self.view.horizon, device=self.place) % season
         base_BH = slices(self.filled, row_B + 1 - season, season)[:, phase_H]

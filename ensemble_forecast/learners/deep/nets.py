@@ -22,7 +22,7 @@ from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
 from ensemble_forecast.learners.deep.finder import FINDERS, SWEEP_SHARE, SWEPT, range_test, sweep
 from ensemble_forecast.learners.deep.initialisation import initialise
-from ensemble_forecast.learners.deep.inputs import CENTRES, Batch, View, Windows, n_extras
+from ensemble_forecast.learners.deep.inputs import BASES, CENTRES, Batch, View, Windows, n_extras
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
 from ensemble_forecast.learners.deep.names import check_name
@@ -59,7 +59,7 @@ class Given:
 
 @dataclass(kw_only=True)
 class NetLearner(Recipe):
-    """A net that corrects the seasonal naive (or a given base) at all horizon steps and quantile levels at once; see `Recipe` for its training.
+    """A net that corrects a base forecast at all horizon steps and quantile levels at once; see `Recipe` for its training.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ class NetLearner(Recipe):
         Steps the net sees, at most 0.6 of the median length; None chooses by horizon and season.
     centre
         What a window is centred on: its "last" value, the mean of its last "season", or the "mean" of all of it.
+    base
+        What is corrected: the "seasonal_naive" or the "last" value; origins that carry a base overrule it.
     covariates
         Whether covariates are seen: past ones in the window, known ones at every step of the horizon.
     """
@@ -80,6 +82,7 @@ class NetLearner(Recipe):
 
     context: int | None = None
     centre: str = "last"
+    base: str = "seasonal_naive"
     covariates: bool = True
 
     @abc.abstractmethod
@@ -174,6 +177,7 @@ class NetLearner(Recipe):
     def given(self, panel: Panel, fit: Origins, stop: Origins | None, task: Task) -> "Given":
         """Settle what is learnt from, and how it is seen."""
         check_name("centre", self.centre, CENTRES)
+        check_name("base", self.base, BASES)
         check_name("transfer", self.transfer, TRANSFERS)
         check_name("finder", self.finder, FINDERS)
         fit = _learnable(panel, fit)
@@ -243,7 +247,7 @@ class NetLearner(Recipe):
         rows, none = fit.rows(panel), np.empty((0, 0))
         past_mean_C, past_std_C = _moments(panel.past[rows] if self.covariates else none)
         known_mean_K, known_std_K = _moments(panel.known[rows] if self.covariates else none)
-        return View(context, task.season_length, task.horizon, past_mean_C, past_std_C, known_mean_K, known_std_K, self.centre)
+        return View(context, task.season_length, task.horizon, past_mean_C, past_std_C, known_mean_K, known_std_K, self.centre, self.base)
 
     def _context(self, task: Task, length: float) -> int:
         """Settle the context, by the median length of the series."""

@@ -83,6 +83,11 @@ def test_a_given_base_replaces_the_seasonal_naive(panel, view):
     np.testing.assert_array_equal(windows.inputs(torch.tensor([1])).base_BH, base_NH[1:])
 
 
+def test_the_last_value_can_be_corrected_instead_of_the_seasonal_naive(panel, view):
+    windows = Windows.of(panel, Origins(np.array([0, 1]), np.array([20, 8])), replace(view, base="last"), torch.device("cpu"))
+    np.testing.assert_array_equal(windows.inputs(torch.arange(2)).base_BH, np.repeat([[panel.values(0)[20]], [panel.values(1)[8]]], HORIZON, axis=1))
+
+
 @pytest.mark.parametrize("series", [np.zeros(20), np.full(20, 7.0), np.r_[np.full(19, 1e9), 1e9 + 1]])
 def test_constant_series_give_finite_inputs(series, view):
     panel = Panel.of([series], past=[np.full((20, 2), np.nan)])

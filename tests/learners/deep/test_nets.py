@@ -327,6 +327,21 @@ def test_every_centre_learns(centre):
     assert mase(truth_NH, fitted.predict(panel, later, NEVER), ones, TASK.quantiles) < 0.95 * mase(truth_NH, naive_NHQ, ones, TASK.quantiles)
 
 
-def test_an_unknown_centre_is_refused():
-    with pytest.raises(BadInput, match="centre must be one of last, season, mean"):
-        replace(NETS[0], centre="middle").fit(wave_panel(), roles_of(wave_panel(), 100), TASK, NEVER)
+def test_where_the_last_value_is_best_a_net_says_so_from_the_first_step_if_it_corrects_that():
+    panel = Panel.of([np.random.default_rng(3).normal(size=400).cumsum()])
+    later = Origins.between(np.array([300]), np.array([393]))
+    truth_NH, ones = truth(panel, later, 6), np.ones(len(later))
+
+    def loss(base):
+        fitted = replace(NETS[0], base=base, steps=1).fit(panel.cut(np.array([299])), roles_of(panel, 280), TASK, NEVER)
+        return mase(truth_NH, fitted.predict(panel, later, NEVER), ones, TASK.quantiles)
+
+    last_NHQ = np.repeat(panel.y[later.rows(panel)][:, None, None], 6, axis=1).repeat(9, axis=2)
+    naive = mase(truth_NH, last_NHQ, ones, TASK.quantiles)
+    assert loss("last") < 1.03 * naive < loss("seasonal_naive")
+
+
+@pytest.mark.parametrize(("field", "known"), [("centre", "last, season, mean"), ("base", "seasonal_naive, last")])
+def test_an_unknown_way_to_see_a_window_is_refused(field, known):
+    with pytest.raises(BadInput, match=f"{field} must be one of {known}"):
+        replace(NETS[0], **{field: "middle"}).fit(wave_panel(), roles_of(wave_panel(), 100), TASK, NEVER)
