@@ -8,6 +8,7 @@ Wanted: it pays from 300 of the m4_hourly series, drawn at random, to the others
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 from dataclasses import replace
@@ -31,7 +32,7 @@ from ensemble_forecast.windows import roles_until
 
 STEPS, TENTH = 2000, 200
 PRETRAINING = 6000  # steps, once for all that starts from it
-N_SOURCE, DRAWS = 300, 2
+N_SOURCE, DRAWS = 300, 3
 NEVER = Deadline.never()
 
 
@@ -66,11 +67,8 @@ def compare(source: Panel, target: Panel, task: Task, what: str) -> float:
     recipe = Mlp(steps=STEPS, context=4 * task.season_length)
     with tempfile.TemporaryDirectory() as home:
         start = Path(home) / "pretrained"
-        persist.save(
-            start,
-            {"member.mlp": fitted(replace(recipe, steps=PRETRAINING), source, task), "ids": source.ids, "until": ("1970-01-01",) * source.n_series},
-            {},
-        )
+        pretrained = fitted(replace(recipe, steps=PRETRAINING), source, task)
+        persist.save(start, {"member.mlp": pretrained, "ids": source.ids, "until": ("1970-01-01",) * source.n_series}, {})
         tuned = loss(fitted(replace(recipe, steps=TENTH, start=str(start)), target, task), target, task)
     scratch, short = (loss(fitted(replace(recipe, steps=steps), target, task), target, task) for steps in (STEPS, TENTH))
     verdict = "it pays" if tuned <= scratch else "it does not pay"
@@ -83,16 +81,18 @@ def compare(source: Panel, target: Panel, task: Task, what: str) -> float:
 
 
 def main(folder: Path) -> int:
-    """Compare all; return 1 where a draw does not pay."""
+    """Compare all; return 1 where it does not pay over the draws."""
     hourly, task = read(folder / "m4_hourly.parquet"), Task(horizon=48, season_length=24)
     ids, ratios = hourly["unique_id"].unique(), []
     for draw in range(DRAWS):
         order = np.random.default_rng(draw).permutation(ids)
         ratios.append(compare(*halves(hourly, order), task, f"m4_hourly, 300 series drawn with seed {draw} to the others"))
+    mean = statistics.geometric_mean(ratios)
+    print(f"over the draws: {mean:.3f} (wanted: at most 1)", flush=True)
     compare(*halves(hourly, ids), task, "m4_hourly, the first 300 series to the others")
     weekly, btc = (panel_of(read(folder / f"{name}.parquet")) for name in ("m4_weekly", "btc_daily"))
     compare(weekly, btc, Task(horizon=13, season_length=13), "btc_daily from m4_weekly")
-    return int(max(ratios) > 1)
+    return int(mean > 1)
 
 
 if __name__ == "__main__":
