@@ -35,7 +35,7 @@ class OfCorrection(Loss):
     def pinball(self, error_BHQ: torch.Tensor) -> torch.Tensor:
         """Twice the mean quantile loss of truth minus forecast: BH (Koenker and Bassett 1978, doi:10.2307/1913643)."""
         levels_Q = torch.tensor(self.quantiles, device=error_BHQ.device)
-        return 2 * torch.maximum(levels_Q * error_BHQ, (levels_Q - 1) * error_BHQ).mean(dim=-1)
+        return 2 * (error_BHQ * (levels_Q - (error_BHQ < 0).float())).mean(dim=-1)
 
 
 class Pinball(OfCorrection):
