@@ -64,7 +64,8 @@ def augmented(name: str, batch: Batch, strength: float) -> Batch:
 def mixed(batch: Batch, target_BH: torch.Tensor, strength: float) -> tuple[Batch, torch.Tensor]:
     """Mix each window, its target and its weight with another one's by a share from Beta(strength, strength); unknown in either is unknown."""
     other_B = torch.randperm(len(target_BH), device=target_BH.device)
-    share_B = torch.distributions.Beta(strength, strength).sample((len(target_BH),)).to(target_BH.device)
+    both = torch.full((), strength, device=target_BH.device)
+    share_B = torch.distributions.Beta(both, both, validate_args=False).sample((len(target_BH),))  # to check them is to wait for the device
 
     def mix(values: torch.Tensor) -> torch.Tensor:
         share = share_B.reshape(-1, *[1] * (values.ndim - 1))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ensemble_forecast.learners.deep.inputs import Batch, Windows
-from ensemble_forecast.learners.deep.loss import Loss, mean
+from ensemble_forecast.learners.deep.loss import CPU, Loss, mean
 
 
 class OfClass(Loss):
@@ -19,8 +19,8 @@ class OfClass(Loss):
         (King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868).
     """
 
-    def __init__(self, log_odds_H: np.ndarray | None = None) -> None:
-        self.log_odds_H = None if log_odds_H is None else torch.from_numpy(log_odds_H)
+    def __init__(self, log_odds_H: np.ndarray | None = None, place: torch.device = CPU) -> None:
+        self.log_odds_H = None if log_odds_H is None else torch.from_numpy(log_odds_H).to(place)
 
     def target(self, windows: Windows, batch: Batch, index_B: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - labels need no unit
         """1 where the target lies above the last value, 0 where not."""

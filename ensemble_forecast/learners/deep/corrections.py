@@ -7,7 +7,7 @@ import torch
 
 from ensemble_forecast.forecasts import residual_quantiles
 from ensemble_forecast.learners.deep.inputs import Batch, Windows
-from ensemble_forecast.learners.deep.loss import Loss, mean
+from ensemble_forecast.learners.deep.loss import CPU, Loss, mean
 
 FAR = 30.0  # window units: targets beyond tell nothing more
 HUBER_EDGE = 1.0  # window units: from squared to absolute error
@@ -16,8 +16,8 @@ HUBER_EDGE = 1.0  # window units: from squared to absolute error
 class OfCorrection(Loss):
     """Base of the losses of kind ``quantiles``: about the correction to the base, weighted by window noise over series scale, like SQL."""
 
-    def __init__(self, quantiles: tuple[float, ...]) -> None:
-        self.quantiles = quantiles
+    def __init__(self, quantiles: tuple[float, ...], place: torch.device = CPU) -> None:
+        self.quantiles, self.levels_Q = quantiles, torch.tensor(quantiles, device=place)
         self.n_outputs = len(quantiles)
 
     def target(self, windows: Windows, batch: Batch, index_B: torch.Tensor) -> torch.Tensor:
@@ -34,8 +34,7 @@ class OfCorrection(Loss):
 
     def pinball(self, error_BHQ: torch.Tensor) -> torch.Tensor:
         """Twice the mean quantile loss of truth minus forecast: BH (Koenker and Bassett 1978, doi:10.2307/1913643)."""
-        levels_Q = torch.tensor(self.quantiles, device=error_BHQ.device)
-        return 2 * (error_BHQ * (levels_Q - (error_BHQ < 0).float())).mean(dim=-1)
+        return 2 * (error_BHQ * (self.levels_Q - (error_BHQ < 0).float())).mean(dim=-1)
 
 
 class Pinball(OfCorrection):
@@ -52,8 +51,8 @@ class OfPoint(OfCorrection):
     The distances learn by the quantile loss; what the net says of the point learns by the point's own loss alone.
     """
 
-    def __init__(self, quantiles: tuple[float, ...]) -> None:
-        super().__init__(quantiles)
+    def __init__(self, quantiles: tuple[float, ...], place: torch.device = CPU) -> None:
+        super().__init__(quantiles, place)
         self.n_outputs = 1
         self.middle = int(np.argmin(np.abs(np.array(quantiles) - 0.5)))
 

@@ -1,6 +1,7 @@
 """Likelihoods of the correction to the base forecast: a net gives the parameters of a distribution for every step."""
 
 import abc
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.special import ndtri, stdtrit
 from ensemble_forecast.forecasts import residual_quantiles
 from ensemble_forecast.learners.deep.corrections import OfCorrection
 from ensemble_forecast.learners.deep.inputs import Batch
-from ensemble_forecast.learners.deep.loss import mean
+from ensemble_forecast.learners.deep.loss import CPU, mean
 
 LEAST_SPREAD = 1e-3  # window units
 LEAST_FREEDOM = 2.1  # of a Student t: below 2 it has no variance
@@ -54,8 +55,8 @@ class OfLikelihood(OfCorrection):
 class Gaussian(OfLikelihood):
     """Normal distribution of the correction."""
 
-    def __init__(self, quantiles: tuple[float, ...]) -> None:
-        super().__init__(quantiles)
+    def __init__(self, quantiles: tuple[float, ...], place: torch.device = CPU) -> None:
+        super().__init__(quantiles, place)
         self.n_outputs = 2
 
     def parameters(self, output_BHQ: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -75,8 +76,8 @@ class Gaussian(OfLikelihood):
 class StudentT(OfLikelihood):
     """Student's t with its own degrees of freedom at each step: heavy tails as the data have them (Salinas et al. 2020, DeepAR, arXiv:1704.04110)."""
 
-    def __init__(self, quantiles: tuple[float, ...]) -> None:
-        super().__init__(quantiles)
+    def __init__(self, quantiles: tuple[float, ...], place: torch.device = CPU) -> None:
+        super().__init__(quantiles, place)
         self.n_outputs = 3
 
     def parameters(self, output_BHQ: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -85,9 +86,11 @@ class StudentT(OfLikelihood):
         return output_BHQ[..., 0], LEAST_SPREAD + positive(output_BHQ[..., 1]), LEAST_FREEDOM + 10 * positive(output_BHQ[..., 2])
 
     def negative_log(self, target_BH: torch.Tensor, parameters: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Negative log of the t density."""
+        """Negative log of the t density: written out, for torch's own checks its degrees of freedom, and to check is to wait for the device."""
         location, spread, freedom = parameters
-        return -torch.distributions.StudentT(freedom, location, spread, validate_args=False).log_prob(target_BH)
+        score_BH = (target_BH - location) / spread
+        whole_BH = spread.log() + 0.5 * freedom.log() + 0.5 * math.log(math.pi) + torch.lgamma(0.5 * freedom) - torch.lgamma(0.5 * (freedom + 1.0))
+        return -(-0.5 * (freedom + 1.0) * torch.log1p(score_BH**2.0 / freedom) - whole_BH)
 
     def levels(self, parameters: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Quantiles of t by the degrees of freedom of each step."""

@@ -11,11 +11,12 @@ import torch
 
 from ensemble_forecast.learners.deep.inputs import Batch, Windows
 
+CPU = torch.device("cpu")
 MOST_NATS = 50.0  # more is as bad
 
 
 class Loss(abc.ABC):
-    """One way to learn."""
+    """One way to learn; what it holds lies on one device, that of the windows it is given."""
 
     n_outputs: int
     in_nats: ClassVar[bool] = False  # a log-likelihood: only differences mean anything, and it may be negative

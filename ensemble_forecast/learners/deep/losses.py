@@ -3,12 +3,14 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.classes import BinaryCrossEntropy, CategoricalCrossEntropy, OfClass
 from ensemble_forecast.learners.deep.corrections import AbsoluteError, Huber, OfCorrection, Pinball, SquaredError
 from ensemble_forecast.learners.deep.likelihoods import Gaussian, StudentT
+from ensemble_forecast.learners.deep.loss import CPU
 
 OF_CORRECTION: dict[str, type[OfCorrection]] = {  # the first is the default
     "pinball": Pinball,
@@ -21,8 +23,8 @@ OF_CORRECTION: dict[str, type[OfCorrection]] = {  # the first is the default
 OF_CLASS: dict[str, type[OfClass]] = {"binary_cross_entropy": BinaryCrossEntropy, "categorical_cross_entropy": CategoricalCrossEntropy}
 
 
-def loss_for(task: Task, name: str = "auto", log_odds_H: np.ndarray | None = None) -> OfCorrection | OfClass:
-    """Choose a loss by name, among those of the task's kind.
+def loss_for(task: Task, name: str = "auto", log_odds_H: np.ndarray | None = None, place: torch.device = CPU) -> OfCorrection | OfClass:
+    """Choose a loss by name, among those of the task's kind; ``place``: the device of its windows.
 
     Raises
     ------
@@ -33,4 +35,4 @@ def loss_for(task: Task, name: str = "auto", log_odds_H: np.ndarray | None = Non
     name = next(iter(known)) if name == "auto" else name
     if name not in known:
         raise BadInput(f"loss must be auto or one of {', '.join(known)} for kind {task.kind!r}; got {name!r}")
-    return OF_CLASS[name](log_odds_H) if task.kind == "direction" else OF_CORRECTION[name](task.quantiles)
+    return OF_CLASS[name](log_odds_H, place) if task.kind == "direction" else OF_CORRECTION[name](task.quantiles, place)

@@ -72,6 +72,7 @@ class PatchedRecurrent(torch.nn.Module):
 
     def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
         """Forecast: BHQ."""
-        states_BPH, _ = self.layers(self.patches(window_BLC[:, -self.length :]).flatten(2))
+        with torch.autocast("cuda", enabled=False):  # which would run the cells in float16, whatever it is told: small gradients would vanish
+            states_BPH, _ = self.layers(self.patches(window_BLC[:, -self.length :]).flatten(2))
         newest, oldest = states_BPH[:, -1, : self.layers.hidden_size], states_BPH[:, 0, self.layers.hidden_size :]
         return self.head(torch.cat([self.dropout(newest), self.dropout(oldest), extras_BE], dim=1))
