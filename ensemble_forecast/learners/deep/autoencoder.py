@@ -106,9 +106,10 @@ class Coded(WithLoss):
         self.hidden_share, self.pretraining, self.frozen = recipe.hidden_share, recipe.pretraining, recipe.frozen
         self.restoring = self.pretraining > 0
 
-    def grow(self, done: float) -> None:
+    def grow(self, done: float) -> bool:
         """Restore first, forecast then."""
-        self.restoring = done < self.pretraining
+        before, self.restoring = self.restoring, done < self.pretraining
+        return self.restoring != before
 
     def code(self, window_BLC: torch.Tensor) -> torch.Tensor:
         """Squeeze windows: (B, codes)."""

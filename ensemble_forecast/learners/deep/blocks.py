@@ -109,8 +109,8 @@ class Growing(torch.nn.Module, abc.ABC):
     """A part that takes more of itself into training on the way; what is not yet in changes nothing."""
 
     @abc.abstractmethod
-    def grow(self, done: float) -> None:
-        """Be told before every step what share of the training is done."""
+    def grow(self, done: float) -> bool:
+        """Be told before every step what share of the training is done; returns whether steps compute something else from here on."""
 
 
 class WithLoss(Growing):

@@ -36,7 +36,8 @@ def range_test(net: torch.nn.Module, loss: Loss, fit: Windows, recipe: Recipe, s
     ----------
     Smith (2017), Cyclical learning rates for training neural networks, arXiv:1506.01186 (the range test).
     """
-    trial = Updates(copy.deepcopy(net).train(), loss, fit, recipe, Batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed)))
+    batches = Batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed))
+    trial = Updates(copy.deepcopy(net).to(fit.place).train(), loss, fit, recipe, batches)
     mean, least, best = 0.0, math.inf, LOWEST
     for step in range(STEPS):
         rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
@@ -62,7 +63,7 @@ def sweep(
         Whether copies can be trained together, and are quicker so.
     """
     short = replace(recipe, steps=max(1, round(SWEEP_SHARE * recipe.steps)), epochs=0)
-    copies = [copy.deepcopy(net) for _ in SWEPT]
+    copies = [copy.deepcopy(net).to(fit.place) for _ in SWEPT]
     if in_one_pass and can_train_together(net, short):
         everything = [range(len(fit))] * len(SWEPT)
         results: list[Trained | None] = [*train_together(copies, loss, fit, everything, stop, short, SWEPT, [seed] * len(SWEPT), deadline)]

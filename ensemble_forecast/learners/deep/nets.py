@@ -41,6 +41,7 @@ WEEK = 7  # seasons in the automatic context: hours follow the days of a week, a
 START_S, ORIGIN_S = 0.3, 1e-6  # seconds on a plain core, before the first step: in any case, and for each origin
 STEP_S, MULTIPLY_S = 2.5e-3, 2.5e-11  # of a training step: in any case, and for each multiply-add of each origin in it, there and back
 TOGETHER_BELOW = 5e6  # multiply-adds of a batch: above, copies that are trained in one pass are not quicker
+TOGETHER_BELOW_ON_GPU = 1e9  # likewise, reckoned: at 100 TFLOP/s these take 60 us there and back, about as long as it takes to launch a step
 LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be padding
 
 
@@ -141,12 +142,14 @@ class NetLearner(Recipe):
 
     def work(self, size: Size, task: Task) -> float:
         """Count steps x multiply-adds; see `Learner.work`."""
-        n_past, n_known = (size.n_past, size.n_known) if self.covariates else (0, 0)
-        context = self._context(task, size.length)
-        shapes = Shapes(context, 1 + n_past, n_extras(task.horizon, n_past, n_known), task.horizon, task.n_outputs)
-        multiplies, waits = self.multiply_adds(shapes)
+        multiplies, waits = self.multiply_adds(self.expected_shapes(size, task))
         steps = in_steps(self, size.n_fit).steps * (1 + len(SWEPT) * SWEEP_SHARE * (self.finder == "sweep" and not self.learning_rate))
         return START_S + ORIGIN_S * size.n_fit + steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
+
+    def expected_shapes(self, size: Size, task: Task) -> Shapes:
+        """Tell the sizes of the module's inputs and outputs before there is any data."""
+        n_past, n_known = (size.n_past, size.n_known) if self.covariates else (0, 0)
+        return Shapes(self._context(task, size.length), 1 + n_past, n_extras(task.horizon, n_past, n_known), task.horizon, task.n_outputs)
 
     def predict(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:  # noqa: ARG002
         """Forecast with the averaged weights; an origin with fewer than 3 steps of history gets NaN."""
@@ -161,7 +164,7 @@ class NetLearner(Recipe):
 
     def _forecast(self, windows: Windows, task: Task) -> np.ndarray:
         """Forecast all windows."""
-        loss = loss_for(task, self.loss, self.log_odds_)
+        loss = loss_for(task, self.loss, self.log_odds_, windows.place)
         return self._in_batches(windows, lambda net, batch: loss.forecast(net(batch.window_BLC, batch.extras_BE), batch))
 
     @torch.inference_mode()
@@ -210,25 +213,26 @@ class NetLearner(Recipe):
 
     def _pays_together(self, shapes: Shapes) -> bool:
         """Whether copies can be mapped over stacked weights and are small enough to be quicker so."""
-        return self.together and self.batch * self.multiply_adds(shapes)[0] < TOGETHER_BELOW
+        limit = TOGETHER_BELOW_ON_GPU if device().type == "cuda" else TOGETHER_BELOW
+        return self.together and self.batch * self.multiply_adds(shapes)[0] < limit
 
     def _learnt(self, task: Task, view: View, shapes: Shapes, result: Trained) -> Self:
         """Keep what a training gave."""
         self.task_, self.view_, self.shapes_ = asdict(task), asdict(view), asdict(shapes)
         self.weights_, self.truncated_ = result.weights, result.truncated
         self.stopped_: dict[str, float] = {"steps": result.steps}
-        self.diagnosis_ = diagnose(result.curve)
+        self.diagnosis_ = diagnose(result.curve) + (f"; steps were launched kernel by kernel: {result.unrecorded}" if result.unrecorded else "")
         self._curve = plain_curve(result.curve)
         self._module: torch.nn.Module | None = None
         return self
 
     def _learnt_loss(self, task: Task, windows: Windows) -> Loss:
         """Choose the loss; where classes are to be balanced, learn how often each was met."""
-        loss = loss_for(task, self.loss)
+        loss = loss_for(task, self.loss, place=windows.place)
         self.log_odds_ = None
         if self.balanced and task.kind == "direction":
             self.log_odds_ = log_odds(loss.targets(windows)).double().cpu().numpy()
-            loss = loss_for(task, self.loss, self.log_odds_)
+            loss = loss_for(task, self.loss, self.log_odds_, windows.place)
         return loss
 
     def _rebuilt(self, place: torch.device) -> torch.nn.Module:

@@ -28,6 +28,8 @@ OPTIMISERS: dict[str, Callable[[Groups, Recipe], torch.optim.Optimizer]] = {
 def optimiser_for(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     """Build the optimiser of a recipe over groups of weights; decay is decoupled in "adamw" and "radam", part of the gradient in the others.
 
+    On a GPU all but "sgd" and "momentum" keep their learning rate there: a step can then be recorded, see `graphs`.
+
     Raises
     ------
     BadInput
@@ -37,8 +39,12 @@ def optimiser_for(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     ----------
     Kingma and Ba (2015), arXiv:1412.6980; Loshchilov and Hutter (2019), arXiv:1711.05101; Liu et al. (2020), RAdam, arXiv:1908.03265.
     """
-    build = named("optimiser", recipe.optimiser, OPTIMISERS)
-    return build(groups, recipe)
+    optimiser = named("optimiser", recipe.optimiser, OPTIMISERS)(groups, recipe)
+    for group in optimiser.param_groups:
+        place = group["params"][0].device
+        if place.type == "cuda" and "capturable" in group:
+            group.update(capturable=True, lr=torch.tensor(group["lr"], device=place))
+    return optimiser
 
 
 def groups_of(net: torch.nn.Module, recipe: Recipe) -> Groups:
@@ -57,7 +63,11 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float, done: float) -> None
     """Set the learning rate of every group, at some share of the steps."""
     for group in optimiser.param_groups:
         pace: Pace = group["pace"]
-        group["lr"] = pace.share * rate if done >= pace.begins else 0.0
+        own = pace.share * rate if done >= pace.begins else 0.0
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(own)
+        else:
+            group["lr"] = own
 
 
 def matrices(net: torch.nn.Module) -> Parameters:

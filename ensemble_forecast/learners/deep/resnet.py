@@ -105,9 +105,10 @@ class Deepening(Growing):
         self.blocks, self.heads = torch.nn.ModuleList(blocks), torch.nn.ModuleList(heads)
         self.first, self.grown = first, first == len(blocks)
 
-    def grow(self, done: float) -> None:
+    def grow(self, done: float) -> bool:
         """Take all blocks into training once a share of it is done."""
-        self.grown = self.grown or done >= GROWN_AT
+        before, self.grown = self.grown, self.grown or done >= GROWN_AT
+        return self.grown != before
 
     def forward(self, hidden_BW: torch.Tensor) -> torch.Tensor:
         """Read out."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.learners.deep.graphs import launcher
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for, set_rate
@@ -67,7 +68,7 @@ def train_together(
         if step in points or truncated:
             together.look(step, stop)
     return [
-        Trained(best, progress.best_steps, truncated and not enough, progress.curve)
+        Trained(best, progress.best_steps, truncated and not enough, progress.curve, together.launch.why_not)
         for best, progress, enough in zip(together.best, together.progress, together.enough, strict=True)
     ]
 
@@ -98,6 +99,7 @@ class _Together:
         name_of = {id(parameter): name for name, parameter in nets[0].named_parameters()}
         groups = [group | {"params": [self.weights[name_of[id(one)]] for one in group["params"]]} for group in groups_of(nets[0], recipe)]
         self.optimiser = optimiser_for(groups, recipe)
+        self.launch = launcher(self.update, nets[0], self.optimiser, recipe)
         self.progress, self.enough = [Progress() for _ in nets], [False] * len(nets)
         self.best = [self._weights_of(member) for member in range(len(nets))]
         self.summed_K = torch.zeros(len(nets), device=fit.place)
@@ -117,16 +119,19 @@ class _Together:
     def step(self, step: int, factor: float) -> None:
         """Make one step of every net, at so much of its learning rate."""
         set_rate(self.optimiser, self.rate * factor, step / self.recipe.steps)
+        self.summed_K += self.launch(self.first_K[:, None] + torch.stack([batches.draw() for batches in self.batches]))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), list(self.weights.values()), averaged_share(step, self.recipe.ema))
+
+    def update(self, index_KB: torch.Tensor) -> torch.Tensor:
+        """Change the weights of each net by its batch, and return its loss; nothing here waits for the device."""
         self.optimiser.zero_grad()
-        index_KB = self.first_K[:, None] + torch.stack([batches.draw() for batches in self.batches])
         with torch.autocast("cuda", torch.bfloat16, enabled=self.fit.place.type == "cuda"):
             loss_K = self._losses(self.shape.train(), self.weights, self.fit, index_KB)
         loss_K.sum().backward()
         self._clip()
-        self._update()
-        self.summed_K += loss_K.detach()
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), list(self.weights.values()), averaged_share(step, self.recipe.ema))
+        self._move()
+        return loss_K.detach()
 
     def look(self, step: int, stop: Windows | None) -> None:
         """See how far each net has come; one that has trained enough keeps what it had by then."""
@@ -170,7 +175,7 @@ class _Together:
         return torch.vmap(of_one, randomness="different")(weights, *(tensor.unflatten(0, index_KB.shape) for tensor in given))
 
     @torch.no_grad()
-    def _update(self) -> None:
+    def _move(self) -> None:
         """Change the weights; where rates differ, by each net's share of the change at the largest: every optimiser here steps in proportion."""
         if self.share_K is None:
             self.optimiser.step()

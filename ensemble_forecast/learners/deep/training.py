@@ -37,12 +37,13 @@ R = TypeVar("R", bound=Recipe)
 
 @dataclass(frozen=True)
 class Trained:
-    """Prediction weights, the steps they took, whether a deadline cut them short, and the curve."""
+    """Prediction weights, the steps they took, whether a deadline cut them short, the curve, and why steps were not recorded where that pays."""
 
     weights: dict[str, np.ndarray]
     steps: int
     truncated: bool
     curve: list[Point]
+    unrecorded: str = ""
 
 
 @dataclass
@@ -109,7 +110,7 @@ def train(
     finally:
         if checkpoint is not None:  # it is for those that are killed, and they do not come here
             checkpoint.remove()
-    return Trained(training.best, training.progress.best_steps, truncated, training.progress.curve)
+    return Trained(training.best, training.progress.best_steps, truncated, training.progress.curve, training.updates.launch.why_not)
 
 
 def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkpoint: Checkpoint | None) -> bool:
@@ -135,8 +136,9 @@ class _Training:
         self.net, self.loss, self.fit, self.recipe = net, loss, fit, recipe
         self.batches = Batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed))
         self.updates = Updates(net, loss, fit, recipe, self.batches)
+        self.updates.record()
         self.schedule = Schedule(recipe.schedule, recipe.steps, recipe.warm_up, recipe.epochs)
-        self.average = copy.deepcopy(net).eval()
+        self.average = copy.deepcopy(net).to(fit.place).eval()  # `to` lays a recurrent net's weights side by side again
         self.progress, self.best = Progress(), arrays(self.average)
         self._begun = time.monotonic()
         self._growing = [module for module in net.modules() if isinstance(module, Growing)]
@@ -151,8 +153,9 @@ class _Training:
     def update(self) -> None:
         """Make one step."""
         done = self.progress.step / self.recipe.steps
-        for module in self._growing:
-            module.grow(done)
+        grown = [module.grow(done) for module in self._growing]
+        if any(grown):
+            self.updates.launch.anew()
         self._summed += self.updates.step(self.recipe.learning_rate * self.schedule.factor(self.progress.step), done)
         update_average(self.average, self.net, self.progress.step, self.recipe.ema)
         self.progress.step += 1

@@ -48,10 +48,12 @@ class Trunk(Growing):
         self.lift, self.blocks, self.heads = lift, torch.nn.ModuleList(blocks), torch.nn.ModuleList(heads)
         self.keeps, self.coupled, self.n_layers, self.draws = keeps, keeps == "ends", n_layers, draws
         self.supervised = len(heads) > 1
+        self.draws_on_host = draws and keeps != "all"  # it takes random streams back to where they were: see `graphs`
 
-    def grow(self, done: float) -> None:
+    def grow(self, done: float) -> bool:
         """Leave the heads along the depth behind once a share of the training is done."""
-        self.supervised = len(self.heads) > 1 and done < SUPERVISED_UNTIL
+        before, self.supervised = self.supervised, len(self.heads) > 1 and done < SUPERVISED_UNTIL
+        return self.supervised != before
 
     def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
         """Read out."""

@@ -6,6 +6,7 @@ import torch
 
 from ensemble_forecast.learners.deep.augmentation import MIXUP, augmented, mixed
 from ensemble_forecast.learners.deep.blocks import WithLoss
+from ensemble_forecast.learners.deep.graphs import Launcher, launcher
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, matrices, optimiser_for, set_rate
@@ -49,15 +50,24 @@ class Updates:
         self._averaging = averaging(net)
         self.optimiser = optimiser_for(groups_of(net, recipe), recipe)
         self._with_loss = [module for module in net.modules() if isinstance(module, WithLoss)]
+        self.launch = Launcher(self.update)
+
+    def record(self) -> None:
+        """Get ready for many steps; see `graphs`."""
+        self.launch = launcher(self.update, self.net, self.optimiser, self.recipe)
 
     def step(self, rate: float, done: float) -> torch.Tensor:
-        """Make one step at a learning rate and at some share of the steps; returns the loss, on the device."""
+        """Make one step at a learning rate and at some share of the steps; returns the loss, on the device, until the next step."""
         set_rate(self.optimiser, rate, done)
+        return self.launch(torch.stack([own_share(self.batches.draw()) for _ in range(self.recipe.accumulate)]))
+
+    def update(self, index_AB: torch.Tensor) -> torch.Tensor:
+        """Change the weights by some batches of origins; nothing here waits for the device, or depends on what it would say."""
         self.optimiser.zero_grad()
         summed = torch.zeros((), device=self.fit.place)
-        for _ in range(self.recipe.accumulate):
+        for index_B in index_AB:
             with torch.autocast("cuda", torch.bfloat16, enabled=self.fit.place.type == "cuda"):
-                loss = self._of_batch(own_share(self.batches.draw())) / self.recipe.accumulate
+                loss = self._of_batch(index_B) / self.recipe.accumulate
             loss.backward()
             summed += loss.detach()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
