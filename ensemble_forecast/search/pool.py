@@ -64,7 +64,8 @@ class Pool:
     metric
         Registered metric that trials are scored by.
     device
-        ``"auto"``, ``"cpu"`` or ``"cuda"``. With CUDA the first worker owns the GPU, the others keep to the CPU.
+        ``"auto"``, ``"cpu"`` or ``"cuda"``. With CUDA the first worker uses the GPU and says how many its memory serves; so many, but at most half
+        of them, share it as they become free. The others keep to the CPU.
     """
 
     def __init__(
@@ -80,10 +81,12 @@ class Pool:
             "task": asdict(task),
             "plan_spec": plan_spec,
             "metric": metric,
+            "gpu_sharers": max(1, n_workers // 2),
+            "gpu_part": None,
         }
         self._selector = selectors.DefaultSelector()
         self._seats: list[Seat] = []
-        self.has_gpu = has_cuda(device)
+        self.has_gpu, self._n_on_gpu = has_cuda(device), 1
         for number in range(max(1, n_workers)):
             self._seats.append(self._start("cuda" if self.has_gpu and number == 0 else "cpu"))
 
@@ -134,11 +137,13 @@ class Pool:
             for message in seat.inbox.feed(piece):
                 if message["event"] == "ready":
                     seat.ready, seat.since = True, time.monotonic()
+                    self._hear_of_gpu(message)
                 elif message["event"] == "fatal":
                     raise Unfinished(message["reason"])
                 else:
                     seat.job = None
                     answers.append(message)
+        self._move_to_gpu()
         return answers
 
     def kill(self, id: str) -> None:
@@ -165,6 +170,18 @@ class Pool:
         self._seats.clear()
         self._selector.close()
         self._panel_path.unlink(missing_ok=True)
+
+    def _hear_of_gpu(self, message: Message) -> None:
+        """Take in what the first worker there says of the GPU: how many may share it, and the part of its memory that each may take."""
+        if "gpu_sharers" in message:
+            self._n_on_gpu, self._setting["gpu_part"] = message["gpu_sharers"], message["gpu_part"]
+
+    def _move_to_gpu(self) -> None:
+        """Replace idle workers by such on the GPU, as long as it serves more."""
+        for place, seat in enumerate(self._seats if self.has_gpu else []):
+            if seat.job is None and seat.device == "cpu" and sum(other.device == "cuda" for other in self._seats) < self._n_on_gpu:
+                self._end(seat)
+                self._seats[place] = self._start("cuda")
 
     def _start(self, device: str) -> Seat:
         """Start a process. Every variable is set before it imports anything; standard error goes to a log beside the run."""

@@ -67,6 +67,14 @@ class Worker:
         task = setting["task"]
         self.stages = Stages(read_panel(Path(setting["panel"])), Task(**task | {"quantiles": tuple(task["quantiles"])}), setting["plan_spec"])
 
+    def share_gpu(self, at_most: int, part: float | None) -> Message:
+        """Keep to a part of the GPU's memory, and say which, where nets run there; the first worker of a search settles it for all."""
+        if os.environ.get("ENSEMBLE_FORECAST_DEVICE") != "cuda":
+            return {}
+        from ensemble_forecast.learners.deep import sharing  # noqa: PLC0415 - torch: seconds, at the start of every worker
+
+        return sharing.take_part(self.stages.size, self.stages.task, at_most, part)
+
     def tell(self, message: Message) -> None:
         """Send a message to the driver."""
         os.write(self.answers, encode(message))
@@ -141,8 +149,9 @@ def main() -> None:
     sys.stdout = sys.stderr
     jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
-    worker = Worker(answers, jobs.get())
-    worker.tell({"event": "ready"})
+    setting = jobs.get()
+    worker = Worker(answers, setting)
+    worker.tell({"event": "ready"} | worker.share_gpu(setting["gpu_sharers"], setting["gpu_part"]))
     while True:
         worker.tell(worker.do(jobs.get()))
 

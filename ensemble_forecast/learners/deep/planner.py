@@ -114,7 +114,7 @@ def peak_bytes(learner: Deep, shapes: Shapes) -> int:
     kept, nodes, weights, tensors = 0.0, 0, 0, 0
     largest, largest_nodes, stream = 0, 0, learner.batch * learner.width * 4
     for count, blocks in _one_of_each(learner, shapes):
-        own = [_kept_by(block, torch.empty(learner.batch, learner.width, device="meta")) for block in blocks]
+        own = [kept_by(block, torch.empty(learner.batch, learner.width, device="meta")) for block in blocks]
         kept, nodes = kept + count * sum(each[0] for each in own), nodes + count * sum(each[1] for each in own)
         largest, largest_nodes = max(largest, *(each[0] for each in own)), max(largest_nodes, *(each[1] for each in own))
         parameters = [parameter.numel() for block in blocks for parameter in block.parameters()]
@@ -193,9 +193,9 @@ def _one_of_each(learner: Deep, shapes: Shapes) -> list[tuple[int, Sequence[torc
         return [(getattr(learner, field), list(_only(learner, field, 1).net(shapes).train().blocks)) for field in _used(learner)]  # type: ignore[arg-type]
 
 
-def _kept_by(block: torch.nn.Module, x_BW: torch.Tensor) -> tuple[int, int]:
-    """Count the bytes and the tensors that a block keeps for its gradients."""
-    weights = {parameter.untyped_storage()._cdata for parameter in block.parameters()}
+def kept_by(module: torch.nn.Module, *inputs: torch.Tensor) -> tuple[int, int]:
+    """Count the bytes and the tensors that a module keeps for its gradients: on the meta device too, where it takes no memory."""
+    weights = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
     def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -205,8 +205,8 @@ def _kept_by(block: torch.nn.Module, x_BW: torch.Tensor) -> tuple[int, int]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        said_BW = block(x_BW.requires_grad_())
-    assert said_BW.requires_grad, "what a block gives counts as the input of the next one, where that keeps it"
+        said = module(*(tensor.requires_grad_() for tensor in inputs))
+    assert said.requires_grad, "what a block gives counts as the input of the next one, where that keeps it"
     return sum(storage.nbytes() for storage in kept.values()), len(kept)
 
 
