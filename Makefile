@@ -7,7 +7,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 # On machines without a GPU this cap chooses the small CPU build of torch; with one: make TORCH=torch ...
 TORCH ?= torch>=2.9,<2.14
 
-.PHONY: btc test soak check bench clean
+.PHONY: btc test soak gpu check bench clean
 
 btc: $(VENV)/.core
 	$(BIN)/python -m ensemble_forecast search --study btc
@@ -22,6 +22,11 @@ test: check
 soak: $(VENV)/.dev
 	command -v chromium || (apt-get update && apt-get install -y --no-install-recommends chromium)
 	$(THREADS) $(BIN)/python -m pytest -q -m soak
+
+# On a machine with a GPU and the torch for it: make TORCH=torch gpu
+gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -rs -m gpu
+	$(BIN)/python tests/benchmarks/gpu.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -148,3 +148,15 @@ def test_devices_are_named():
     assert has_cuda("cuda")
     with pytest.raises(BadInput, match="auto, cpu, cuda"):
         has_cuda("gpu")
+
+
+def test_workers_go_over_to_a_gpu_that_serves_more_as_they_become_free(run_folder, panel, task, plan_spec):
+    with run_folder.lock(), Pool(2, run_folder, panel, task, plan_spec, device="cuda") as pool:
+        assert sorted(pool.idle()) == ["cpu", "cuda"]
+        pool.submit(job("ridge-0001"), "cpu")
+        pool._hear_of_gpu({"event": "ready", "gpu_sharers": 2, "gpu_part": 0.4})
+        assert pool.poll(0) == []
+        assert pool.idle() == ["cuda"]
+        assert answers(pool, 1)[0]["state"] == "finished"
+        assert pool.idle() == ["cuda", "cuda"]
+        assert pool._setting["gpu_part"] == 0.4

@@ -24,7 +24,10 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 
 
 def launcher(step: Step, net: torch.nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe) -> "Launcher":
-    """Choose how a step of a training is launched: recorded where that pays and can be done."""
+    """Choose how a step of a training is launched: recorded where that pays and can be done.
+
+    The step must not hold the launcher: what a recording holds of the device would outlive the training, until such rings are collected.
+    """
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     size = recipe.batch * recipe.accumulate * sum(weight.numel() for weight in weights)
     if weights[0].device.type != "cuda" or is_member() or recipe.steps < FEW_STEPS or size > LAUNCH_BOUND:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.deep.graphs import launcher
+from ensemble_forecast.learners.deep.graphs import Step, launcher
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for, set_rate
@@ -59,16 +59,17 @@ def train_together(
     """
     together = _Together(nets, loss, fit, own, recipe, rates, seeds)
     schedule, points = Schedule(recipe.schedule, recipe.steps, recipe.warm_up), evaluation_points(recipe.steps)
+    launch = launcher(together.update, nets[0], together.optimiser, recipe)
     together.begin(stop)
     step, truncated = 0, False
     while step < recipe.steps and together.training_on() and not truncated:
-        together.step(step, schedule.factor(step))
+        together.step(step, schedule.factor(step), launch)
         step += 1
         truncated = step < recipe.steps and deadline.passed()
         if step in points or truncated:
             together.look(step, stop)
     return [
-        Trained(best, progress.best_steps, truncated and not enough, progress.curve, together.launch.why_not)
+        Trained(best, progress.best_steps, truncated and not enough, progress.curve, launch.why_not)
         for best, progress, enough in zip(together.best, together.progress, together.enough, strict=True)
     ]
 
@@ -99,7 +100,6 @@ class _Together:
         name_of = {id(parameter): name for name, parameter in nets[0].named_parameters()}
         groups = [group | {"params": [self.weights[name_of[id(one)]] for one in group["params"]]} for group in groups_of(nets[0], recipe)]
         self.optimiser = optimiser_for(groups, recipe)
-        self.launch = launcher(self.update, nets[0], self.optimiser, recipe)
         self.progress, self.enough = [Progress() for _ in nets], [False] * len(nets)
         self.best = [self._weights_of(member) for member in range(len(nets))]
         self.summed_K = torch.zeros(len(nets), device=fit.place)
@@ -116,10 +116,10 @@ class _Together:
         for progress, trained, stopped in zip(self.progress, self._evaluate(self.fit, glance_KG), self._stopped(stop), strict=True):
             progress.curve.append((0, trained, stopped, 0.0))
 
-    def step(self, step: int, factor: float) -> None:
-        """Make one step of every net, at so much of its learning rate."""
+    def step(self, step: int, factor: float, launch: Step) -> None:
+        """Make one step of every net, at so much of its learning rate; ``launch`` calls `update`, see `graphs`."""
         set_rate(self.optimiser, self.rate * factor, step / self.recipe.steps)
-        self.summed_K += self.launch(self.first_K[:, None] + torch.stack([batches.draw() for batches in self.batches]))
+        self.summed_K += launch(self.first_K[:, None] + torch.stack([batches.draw() for batches in self.batches]))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.weights.values()), averaged_share(step, self.recipe.ema))
 

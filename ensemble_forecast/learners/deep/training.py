@@ -18,6 +18,7 @@ from ensemble_forecast.errors import Diverged
 from ensemble_forecast.learners.deep.blocks import Growing
 from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.diagnosis import Point
+from ensemble_forecast.learners.deep.graphs import launcher
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.parallel import all_passed, mean_over_all
@@ -110,7 +111,7 @@ def train(
     finally:
         if checkpoint is not None:  # it is for those that are killed, and they do not come here
             checkpoint.remove()
-    return Trained(training.best, training.progress.best_steps, truncated, training.progress.curve, training.updates.launch.why_not)
+    return Trained(training.best, training.progress.best_steps, truncated, training.progress.curve, training.launch.why_not)
 
 
 def _run(training: "_Training", stop: Windows | None, deadline: Deadline, checkpoint: Checkpoint | None) -> bool:
@@ -136,7 +137,7 @@ class _Training:
         self.net, self.loss, self.fit, self.recipe = net, loss, fit, recipe
         self.batches = Batches(len(fit), recipe.batch, torch.Generator(fit.place).manual_seed(seed))
         self.updates = Updates(net, loss, fit, recipe, self.batches)
-        self.updates.record()
+        self.launch = launcher(self.updates.update, net, self.updates.optimiser, recipe)
         self.schedule = Schedule(recipe.schedule, recipe.steps, recipe.warm_up, recipe.epochs)
         self.average = copy.deepcopy(net).to(fit.place).eval()  # `to` lays a recurrent net's weights side by side again
         self.progress, self.best = Progress(), arrays(self.average)
@@ -155,8 +156,8 @@ class _Training:
         done = self.progress.step / self.recipe.steps
         grown = [module.grow(done) for module in self._growing]
         if any(grown):
-            self.updates.launch.anew()
-        self._summed += self.updates.step(self.recipe.learning_rate * self.schedule.factor(self.progress.step), done)
+            self.launch.anew()
+        self._summed += self.updates.step(self.recipe.learning_rate * self.schedule.factor(self.progress.step), done, self.launch)
         update_average(self.average, self.net, self.progress.step, self.recipe.ema)
         self.progress.step += 1
 

@@ -6,7 +6,7 @@ import torch
 
 from ensemble_forecast.learners.deep.augmentation import MIXUP, augmented, mixed
 from ensemble_forecast.learners.deep.blocks import WithLoss
-from ensemble_forecast.learners.deep.graphs import Launcher, launcher
+from ensemble_forecast.learners.deep.graphs import Step
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, matrices, optimiser_for, set_rate
@@ -50,16 +50,18 @@ class Updates:
         self._averaging = averaging(net)
         self.optimiser = optimiser_for(groups_of(net, recipe), recipe)
         self._with_loss = [module for module in net.modules() if isinstance(module, WithLoss)]
-        self.launch = Launcher(self.update)
 
-    def record(self) -> None:
-        """Get ready for many steps; see `graphs`."""
-        self.launch = launcher(self.update, self.net, self.optimiser, self.recipe)
+    def step(self, rate: float, done: float, launch: Step | None = None) -> torch.Tensor:
+        """Make one step at a learning rate and at some share of the steps; returns the loss, on the device.
 
-    def step(self, rate: float, done: float) -> torch.Tensor:
-        """Make one step at a learning rate and at some share of the steps; returns the loss, on the device, until the next step."""
+        Parameters
+        ----------
+        launch
+            What calls `update`, see `graphs`; its loss may be overwritten by the next step.
+        """
         set_rate(self.optimiser, rate, done)
-        return self.launch(torch.stack([own_share(self.batches.draw()) for _ in range(self.recipe.accumulate)]))
+        index_AB = torch.stack([own_share(self.batches.draw()) for _ in range(self.recipe.accumulate)])
+        return (launch or self.update)(index_AB)
 
     def update(self, index_AB: torch.Tensor) -> torch.Tensor:
         """Change the weights by some batches of origins; nothing here waits for the device, or depends on what it would say."""

@@ -6,7 +6,7 @@ import torch
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep import planner
 from ensemble_forecast.learners.deep.deep import Deep
-from ensemble_forecast.learners.deep.planner import _kept_by, _one_of_each, peak_bytes, plan, step_seconds
+from ensemble_forecast.learners.deep.planner import _one_of_each, kept_by, peak_bytes, plan, step_seconds
 from ensemble_forecast.learners.deep.shapes import Shapes
 
 SHAPES = Shapes(context=12, channels=3, extras=2, horizon=1, outputs=9)
@@ -35,7 +35,7 @@ def test_what_is_kept_is_counted_from_shapes_alone_as_torch_keeps_it(norm, dropo
     fields = {"blocks": 20, "dense_blocks": 3, "gated_blocks": 3, "fractal_blocks": 2, "attention_blocks": 3, "expert_blocks": 2}
     learner = Deep(width=32, batch=128, norm=norm, dropout=dropout, **fields)
     told = sum(
-        count * sum(_kept_by(block, torch.empty(128, 32, device="meta"))[0] for block in blocks) for count, blocks in _one_of_each(learner, SHAPES)
+        count * sum(kept_by(block, torch.empty(128, 32, device="meta"))[0] for block in blocks) for count, blocks in _one_of_each(learner, SHAPES)
     )
     assert told == pytest.approx(really_kept(learner.net(SHAPES).train(), 128), rel=0.1)
 
