@@ -17,6 +17,7 @@ from ensemble_forecast.errors import BadInput
 @dataclass(kw_only=True)
 class Toy:
     family: ClassVar[str] = "toy"
+    incomplete: ClassVar[tuple[str, ...]] = ("state_",)
     lags: tuple[int, ...] = (1, 7)
     rate: float = 0.1
     inner: Any = None

@@ -51,6 +51,7 @@ class LibraryLearner(Learner, abc.ABC):
 
     group: ClassVar[str] = "statistical"
     learns_from_origins: ClassVar[bool] = False
+    incomplete: ClassVar[tuple[str, ...]] = ("fits_",)  # NaN: no fit
     carries: ClassVar[bool] = True  # whether the parameters of a fit serve later origins of the same series too
     numbers: ClassVar[int]  # that describe a fitted model, at most
 
