@@ -30,7 +30,7 @@ from ensemble_forecast.registry import TABLES, did_you_mean, find
 
 DTYPES = ("bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 LEARNT_NAME = re.compile(r"[A-Za-z]\w*_")
-MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)  # torch: RuntimeError
 AGAIN = "copy the whole folder again from where it was made, or make it again with: ensemble-forecast stack"
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from ensemble_forecast import forecasts, persist, workflow
+from ensemble_forecast import artefact, forecasts, persist, workflow
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.frames import to_frame, to_panel
 from ensemble_forecast.data.origins import Origins
@@ -126,6 +127,8 @@ class EnsembleForecaster(BaseEstimator):
         self.runs = runs
         self.name = name
 
+    _folder: Path | None = None  # that a model was loaded from
+
     def fit(self, frame: pd.DataFrame, y: None = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
         """Search, stack and refit, starting afresh.
 
@@ -209,9 +212,9 @@ class EnsembleForecaster(BaseEstimator):
         self._check_fitted()
         persist.save(Path(folder), self.ensemble_.parts(), self.manifest_)
 
-    def _adopt(self, parts: dict[str, Any], manifest: dict[str, Any]) -> None:
+    def _adopt(self, ensemble: Ensemble, manifest: dict[str, Any]) -> None:
         """Take over a saved ensemble."""
-        self.ensemble_ = Ensemble.from_parts(parts)
+        self.ensemble_ = ensemble
         self.manifest_ = manifest
         columns = manifest["columns"]
         self.columns_ = Columns(
@@ -243,7 +246,7 @@ class EnsembleForecaster(BaseEstimator):
         )
         study = open_study(self.name or "study", runs, pipeline, frame=frame, fresh=True, log=silent)
         workflow.fit(study, deadline, combiner=self.combiner, workers=self.workers, device=self.device, anytime=self.runs is not None)
-        self._adopt(*persist.load(study.folder.path / "ensemble"))
+        self._adopt(*artefact.read(study.folder.path / "ensemble"))
         self.leaderboard_ = pd.DataFrame(leaderboard(study.folder))
         self.panel_ = study.latest
         return self
@@ -263,7 +266,8 @@ class EnsembleForecaster(BaseEstimator):
         where = Origins.ends(panel)
         if origins == "all":
             where = Origins.between(np.full(panel.n_series, MIN_STEPS - 1), panel.ends_S)
-        return panel, where, self.ensemble_.predict(panel, where, Deadline.never())
+        with artefact.blaming(self._folder) if self._folder is not None else nullcontext():
+            return panel, where, self.ensemble_.predict(panel, where, Deadline.never())
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "ensemble_"):
@@ -312,12 +316,12 @@ def load(folder: str | Path, allow: Sequence[str] = ()) -> EnsembleForecaster:
     BadInput
         When the folder is not a saved ensemble, was changed after it was written, is of a newer format, or needs what is not allowed.
     """
-    parts, manifest = persist.load(Path(folder), tuple(allow))
+    ensemble, manifest = artefact.read(Path(folder), tuple(allow))
     if strange := [name for name in own_sets(manifest["features"]) if name not in allow]:
         raise BadInput(
             f"{folder} reads the feature sets {strange}, which are not part of this package; if you trust them: load(folder, allow={strange})"
         )
-    task, columns = parts["task"], manifest["columns"]
+    task, columns = ensemble.task, manifest["columns"]
     model = EnsembleForecaster(
         horizon=task.horizon,
         season_length=task.season_length,
@@ -331,5 +335,6 @@ def load(folder: str | Path, allow: Sequence[str] = ()) -> EnsembleForecaster:
         gaps=manifest["gaps"],
         transform=manifest["transform"],
     )
-    model._adopt(parts, manifest)
+    model._adopt(ensemble, manifest)
+    model._folder = Path(folder)
     return model

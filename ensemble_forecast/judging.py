@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ensemble_forecast import atomic, persist
+from ensemble_forecast import artefact, atomic
 from ensemble_forecast.data.origins import Origins, outcome
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.model import Ensemble
@@ -43,13 +43,13 @@ def run_evaluate(study: Study) -> dict[str, Any]:
         raise BadInput(f"study {study.name!r} locks no test origins: set test = 0.2 in its pipeline and search with --fresh")
     if not (path / "judged").exists():
         raise BadInput(f"study {study.name!r} has no judged ensemble yet: run python -m ensemble_forecast stack --study {study.name}")
-    parts, manifest = persist.load(path / "judged")
+    ensemble, manifest = artefact.read(path / "judged")
     _refuse_peeking(manifest, plan.judged_S)
-    ensemble = Ensemble.from_parts(parts)
     control = shuffle_control(panel.cut(plan.judged_S), task, Deadline.after(CONTROL_S))
     trials = judge_trials(study.folder, panel, task, plan, trades=study.pipeline.backtest)
     opened_at = _record_opening(path / "verdict.json")
-    forecast_NHQ = ensemble.predict(panel, plan.test, Deadline.never())
+    with artefact.blaming(path / "judged"):
+        forecast_NHQ = ensemble.predict(panel, plan.test, Deadline.never())
     opened = Opened(
         task=task,
         truth_NH=outcome(panel, plan.test, task),

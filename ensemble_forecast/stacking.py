@@ -120,7 +120,7 @@ def _standing(study: Study, made_of: dict[str, Any]) -> dict[str, Any] | None:
         found = [persist.load(folder)[1] for folder in folders]
     except BadInput:  # changed or of another format: it is built anew
         return None
-    return found[-1] if all(manifest["made_of"] == made_of for manifest in found) else None
+    return found[-1] if all(manifest.get("made_of") == made_of for manifest in found) else None
 
 
 def _affordable(study: Study, pool: Pool, field: Contestants, left_s: float) -> Contestants:

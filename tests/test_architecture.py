@@ -20,7 +20,7 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"evaluate"},
     {"report"},
     {"study"},
-    {"arms", "refits"},
+    {"arms", "artefact", "refits"},
     {"stacking", "overview", "judging", "depth"},
     {"workflow"},
     {"forecaster"},

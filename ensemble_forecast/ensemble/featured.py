@@ -14,7 +14,7 @@ from ensemble_forecast.ensemble.cells import Cells, held_out, sample
 from ensemble_forecast.ensemble.simplex import shrinkage, simplex_weights
 from ensemble_forecast.ensemble.traits import without_window
 from ensemble_forecast.learners.base import check_fitted
-from ensemble_forecast.learners.trees.boosting import from_bytes
+from ensemble_forecast.learners.trees.boosting import from_bytes, from_foreign_bytes
 from ensemble_forecast.learners.trees.margins import Watched, added, boost
 
 LEAST_SERIES = 200
@@ -56,6 +56,11 @@ class Featured(Combiner):
             self.trees_, self.n_trees_ = self._grow(cells, rows, task, deadline, self.n_trees_, None)
         self.weights_M_ = self._weights_of(rows).mean(axis=0) if self.n_trees_ else self.panel_M_
         return self
+
+    def revive(self, allow: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Rebuild the trees of a file; see `from_foreign_bytes`."""
+        if self.n_trees_:
+            self._booster = from_foreign_bytes(self.trees_)
 
     def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:
         """Average each row by the weights that its traits ask for; see `Combiner.combine`."""

@@ -12,7 +12,7 @@ from ensemble_forecast.ensemble.cells import FARTHEST, draw, held_out
 from ensemble_forecast.ensemble.simplex import learn_simplex
 from ensemble_forecast.ensemble.traits import without_window
 from ensemble_forecast.learners.base import check_fitted
-from ensemble_forecast.learners.trees.boosting import from_bytes
+from ensemble_forecast.learners.trees.boosting import from_bytes, from_foreign_bytes
 from ensemble_forecast.learners.trees.margins import Watched, added, boost
 
 LEAST_CELLS = 10_000  # to learn from; in the contest all windows but one teach
@@ -49,6 +49,11 @@ class ResidualBoosting(Combiner):
             blind = replace(rows, traits_NF=without_window(rows.traits_NF, rows.series))
             self._learn(forecasts_NHQM, truth_NH, blind, task, deadline)
         return self
+
+    def revive(self, allow: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Rebuild the trees of a file; see `from_foreign_bytes`."""
+        if self.n_trees_:
+            self._booster = from_foreign_bytes(self.trees_)
 
     def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:
         """Average by weight and shift; see `Combiner.combine`."""

@@ -12,7 +12,7 @@ from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.errors import TooShort
+from ensemble_forecast.errors import BadInput, TooShort
 from ensemble_forecast.features.contexts import MIN_STEPS
 from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Size, check_fitted, plain_curve
@@ -234,6 +234,24 @@ class NetLearner(Recipe):
             self.log_odds_ = log_odds(loss.targets(windows)).double().cpu().numpy()
             loss = loss_for(task, self.loss, self.log_odds_, windows.place)
         return loss
+
+    def revive(self, allow: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Refuse weights that are not those of the net described: it is laid out without memory, so that no size is believed before.
+
+        Raises
+        ------
+        BadInput
+            When names, shapes or types of numbers differ.
+        """
+        with torch.device("meta"):
+            laid_out = Anchored(self.net(Shapes(**self.shapes_)), torch.empty(self.shapes_["horizon"], self.shapes_["outputs"])).state_dict()
+        expected = {name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")) for name, tensor in laid_out.items()}
+        found = {name: (array.shape, array.dtype.name) for name, array in self.weights_.items()}
+        if odd := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
+            raise BadInput(
+                f"the weights of {self.family} are not those of its net: {odd[0]!r} is {found.get(odd[0], 'missing')}, and should be "
+                f"{expected.get(odd[0], 'none')}; make the artefact again"
+            )
 
     def _rebuilt(self, place: torch.device) -> torch.nn.Module:
         """Return the module of the learnt weights, built once."""

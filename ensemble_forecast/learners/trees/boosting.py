@@ -1,5 +1,6 @@
 """Gradient boosting by XGBoost: how trees are grown, for how long, and who witnesses their errors; it and `margins` alone know the library."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
@@ -164,6 +165,10 @@ class BoostedTrees(Learner):
         self.booster_ = to_bytes(trained.booster)
         self._booster: Any = None  # cache of the live booster; booster_ holds its bytes
 
+    def revive(self, allow: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Rebuild the booster of a file; see `from_foreign_bytes`."""
+        self._booster = from_foreign_bytes(self.booster_)
+
     def _live(self) -> xgboost.Booster:
         """Return the booster, rebuilt once."""
         if getattr(self, "_booster", None) is None:
@@ -204,6 +209,27 @@ def to_bytes(booster: xgboost.Booster) -> np.ndarray:
 def from_bytes(written: np.ndarray) -> xgboost.Booster:
     """Rebuild a booster that `to_bytes` wrote."""
     return xgboost.Booster({"nthread": 1}, model_file=bytearray(written.tobytes()))
+
+
+def from_foreign_bytes(written: np.ndarray) -> xgboost.Booster:
+    """Rebuild a booster that a file holds. The library checks how long arrays are, not what is in them, and then reads wherever they point to.
+
+    Raises
+    ------
+    BadInput
+        When they are no booster, or its trees are none: children come after their parents, and columns are those there are.
+    """
+    try:
+        booster = from_bytes(written)
+    except xgboost.core.XGBoostError as error:
+        raise BadInput(f"the bytes of a booster are damaged ({str(error).splitlines()[0]}); make the artefact again") from error
+    for tree in json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]:
+        left, right = np.array(tree["left_children"], dtype=np.int64), np.array(tree["right_children"], dtype=np.int64)
+        place, column = np.arange(len(left)), np.array(tree["split_indices"], dtype=np.int64)
+        inner = (left > place) & (right > place) & (left < len(left)) & (right < len(left)) & (column >= 0) & (column < booster.num_features())
+        if not (inner | ((left == -1) & (right == -1))).all() or not np.isfinite(tree["split_conditions"]).all() or any(tree["split_type"]):
+            raise BadInput("the trees of a booster lead nowhere, or hold no numbers; make the artefact again")
+    return booster
 
 
 def outputs(booster: xgboost.Booster, x_RF: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from ensemble_forecast.forecasts import normalise
 from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, base_rates
-from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
+from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of, refuse_misgrown
 from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, Rows, forecast_grids, full_grid, rows_of, training_rows
 from ensemble_forecast.metrics import cross_entropy
 from ensemble_forecast.seeds import derive
@@ -94,6 +94,10 @@ class Forest(Learner):
         check_fitted(self)
         task, layout = Task(**self.task_), Layout(**self.layout_)
         return forecast_grids(lambda grid: self._forecast(grid, task), panel, origins, task, layout, self.base)
+
+    def revive(self, allow: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Refuse nodes that are no trees; see `refuse_misgrown`."""
+        refuse_misgrown(self.nodes_, len(self.leaves_), len(Layout(**self.layout_).names))
 
     def work(self, size: Size, task: Task) -> float:
         """Count rows x trees x features tried; see `Learner.work`."""

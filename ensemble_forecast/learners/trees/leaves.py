@@ -43,6 +43,24 @@ def leaves_of(nodes: Nodes, x_RF: np.ndarray) -> np.ndarray:
     return nodes["left"][node].reshape(-1, n_trees)
 
 
+def refuse_misgrown(nodes: Nodes, n_leaves: int, n_features: int) -> None:
+    """Refuse arrays that are no trees: children come after their parents, so that every walk down ends, and in a leaf that there is.
+
+    Raises
+    ------
+    ValueError
+        When they are not.
+    """
+    feature, left, right, roots = (nodes[name] for name in ("feature", "left", "right", "roots"))
+    if not (len(feature) == len(nodes["threshold"]) == len(left) == len(right)) or not all(array.ndim == 1 for array in nodes.values()):
+        raise ValueError("the arrays of its nodes differ in length")
+    inner, place = feature >= 0, np.arange(len(feature))
+    later = (left > place) & (right > place) & (left < len(place)) & (right < len(place)) & (feature < n_features)
+    sound = np.where(inner, later, (left >= 0) & (left < n_leaves))
+    if not (sound.all() and len(roots) and (roots >= 0).all() and (roots < len(place)).all()):
+        raise ValueError("its nodes are no trees")
+
+
 def leaf_quantiles(leaf_R: np.ndarray, target_R: np.ndarray, n_leaves: int, quantiles: tuple[float, ...]) -> np.ndarray:
     """Quantiles of the targets in each leaf at positions (n + 1) q: (leaves, Q).
 

@@ -6,6 +6,7 @@ and we do: their state is arrays and numbers. What else an artefact holds must b
 
 import io
 import json
+import math
 import zipfile
 from typing import Any
 
@@ -40,9 +41,13 @@ DAMAGED = (
     ImportError,
     EOFError,
     RecursionError,
+    NotImplementedError,
+    MemoryError,
+    OSError,
 )
 DAWN = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file knows
 SCHEMA = "schema.json"
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def pack(estimators: list[Any]) -> np.ndarray:
@@ -67,6 +72,7 @@ def unpack(packed: np.ndarray, allow: tuple[str, ...] = ()) -> list[Any]:
     """
     trusted = [*TRUSTED, *(name.replace(":", ".") for name in allow)]
     content = packed.tobytes()
+    _refuse_bombs(content)
     try:
         foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - set(trusted))
         estimators = [] if foreign else skops.io.loads(content, trusted=trusted)
@@ -79,6 +85,29 @@ def unpack(packed: np.ndarray, allow: tuple[str, ...] = ()) -> list[Any]:
     if not isinstance(estimators, list) or not estimators:
         raise BadInput(f"packed estimators must be a list of at least one; got {estimators!r}: make the artefact again")
     return estimators
+
+
+def _refuse_bombs(content: bytes) -> None:
+    """Refuse an archive that would unfold to more than it is: `pack` compresses nothing, and an array takes the bytes that its header says.
+
+    Raises
+    ------
+    BadInput
+        When it is no archive, or one that grows.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(entry.file_size for entry in entries) > len(content):
+                raise ValueError("it unfolds to more than it is")
+            for entry in entries:
+                if entry.filename.endswith(".npy"):
+                    with archive.open(entry) as file:
+                        shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
+                        if math.prod(shape) * dtype.itemsize > entry.file_size:
+                            raise ValueError(f"{entry.filename} is said to have the shape {shape}, and has {entry.file_size} bytes")
+    except DAMAGED as error:
+        raise BadInput(f"a packed estimator is damaged ({error}); make the artefact again") from error
 
 
 def _refusal(foreign: list[str]) -> str:
