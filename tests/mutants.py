@@ -187,6 +187,14 @@ def seal(files):
 WAYS = (flip, cut, swap, drop, add, pickled, edit, relabel, rewrite)
 
 
+def answer(folder):
+    """Load an artefact and forecast with it: the message with which it is refused, or the forecast."""
+    try:
+        return None, ensemble_forecast.load(folder).predict(history())
+    except BadInput as refusal:
+        return str(refusal), None
+
+
 def check(number, folder):
     """Spoil an artefact in the way of a number, and demand: refused in one line, or loaded and forecasting as before; and nothing executed.
 
@@ -203,17 +211,15 @@ def check(number, folder):
     for name, content in files.items():
         (folder / "art" / name).write_bytes(content)
     before = len(EXECUTED)
-    try:
-        found = ensemble_forecast.load(folder / "art").predict(history())
-    except BadInput as error:
-        assert "\n" not in str(error), f"a message of several lines: {error}"
-        assert len(str(error)) > 20
-        outcome = "refused"
-    else:
-        assert list(found) == list(forecast)
-        if not sealed:
-            assert found.equals(forecast), f"{way.__name__}: it loads, and forecasts something else"
-        outcome = "sealed" if sealed else "identical"
+    message, found = answer(folder / "art")
     assert EXECUTED[before:] == [], f"{way.__name__} made loading execute something"
     assert not Path("harmed").exists()
-    return outcome
+    if message is not None:
+        assert "\n" not in message, f"a message of several lines: {message}"
+        assert len(message) > 20
+        return "refused"
+    assert list(found) == list(forecast)
+    if sealed:
+        return "sealed anew"
+    assert found.equals(forecast), f"{way.__name__}: it loads, and forecasts something else"
+    return "identical"

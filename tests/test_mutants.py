@@ -2,9 +2,9 @@
 
 import pytest
 from mutants import check, sound
+from small_ensemble import history
 
 from ensemble_forecast import load
-from small_ensemble import history
 
 
 def test_what_is_spoilt_was_sound(tmp_path):

@@ -1,6 +1,5 @@
 """Gradient boosting by XGBoost: how trees are grown, for how long, and who witnesses their errors; it and `margins` alone know the library."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Learner
 from ensemble_forecast.learners.residuals import sample
 from ensemble_forecast.learners.trees.rows import Rows, hold_out, learnable, rehearsal
+from ensemble_forecast.learners.trees.vetting import vet
 from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
@@ -212,24 +212,18 @@ def from_bytes(written: np.ndarray) -> xgboost.Booster:
 
 
 def from_foreign_bytes(written: np.ndarray) -> xgboost.Booster:
-    """Rebuild a booster that a file holds. The library checks how long arrays are, not what is in them, and then reads wherever they point to.
+    """Rebuild a booster that a file holds.
 
     Raises
     ------
     BadInput
-        When they are no booster, or its trees are none: children come after their parents, and columns are those there are.
+        When the bytes are no booster, or its trees are none; see `vet`.
     """
+    vet(written)
     try:
-        booster = from_bytes(written)
+        return from_bytes(written)
     except xgboost.core.XGBoostError as error:
         raise BadInput(f"the bytes of a booster are damaged ({str(error).splitlines()[0]}); make the artefact again") from error
-    for tree in json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]:
-        left, right = np.array(tree["left_children"], dtype=np.int64), np.array(tree["right_children"], dtype=np.int64)
-        place, column = np.arange(len(left)), np.array(tree["split_indices"], dtype=np.int64)
-        inner = (left > place) & (right > place) & (left < len(left)) & (right < len(left)) & (column >= 0) & (column < booster.num_features())
-        if not (inner | ((left == -1) & (right == -1))).all() or not np.isfinite(tree["split_conditions"]).all() or any(tree["split_type"]):
-            raise BadInput("the trees of a booster lead nowhere, or hold no numbers; make the artefact again")
-    return booster
 
 
 def outputs(booster: xgboost.Booster, x_RF: np.ndarray) -> np.ndarray:
