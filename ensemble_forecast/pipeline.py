@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,6 +16,7 @@ from ensemble_forecast.learners.base import Config
 from ensemble_forecast.registry import METRICS, SOURCES, WRAPPERS, did_you_mean, families
 
 PACKAGE = Path(__file__).parent
+RUN_FORMAT = 1  # of run folders; raised when an older package would misread them. What is read here must go on reading every lower one
 DIRECTION_METRICS = {"log_loss", "brier"}
 MAY_CHANGE = {
     "budget",
@@ -170,11 +172,32 @@ def read(path: Path) -> Pipeline:
     Raises
     ------
     BadInput
-        When a key is unknown, missing, or has an impossible value.
+        When a key is unknown, missing, or has an impossible value; when it is the record of a run that a newer package began.
     """
     table = parse_toml(path)
-    table.pop("resolved", None)
+    resolved = table.pop("resolved", {})
+    newer = isinstance(resolved, dict) and resolved.get("format", 1) not in range(1, RUN_FORMAT + 1)  # a run that does not say has the first one
+    if newer:
+        raise BadInput(
+            f"{path.parent} is a run of format {resolved['format']}, this package reads up to {RUN_FORMAT}; upgrade it: "
+            "pip install -U ensemble-forecast"
+        )
     return check(table, str(path))
+
+
+def read_resolved(path: Path) -> tuple[np.datetime64, str]:
+    """Read what a run recorded about its data at its start: their last stamp, and their hash.
+
+    Raises
+    ------
+    BadInput
+        When the record lacks them.
+    """
+    try:
+        resolved = parse_toml(path)["resolved"]
+        return np.datetime64(resolved["data_end"]), str(resolved["data_hash"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path} is damaged: it does not say on which data the run was begun ({error}); begin anew with --fresh") from error
 
 
 def check(table: dict[str, Any], where: str) -> Pipeline:

@@ -203,14 +203,16 @@ class RunFolder:
         """
         folder = self.path / "candidates" / id
         try:
-            return Candidate(
+            candidate = Candidate(
                 id=id,
                 config=json.loads((folder / "config.json").read_text()),
                 report=json.loads((folder / "report.json").read_text()),
                 forecasts_NHQ=np.load(folder / "forecasts.npy", mmap_mode="r", allow_pickle=False),
-                origins_N3=np.load(folder / "origins.npy", allow_pickle=False),
+                origins_N3=np.array(np.load(folder / "origins.npy", mmap_mode="r", allow_pickle=False)),  # mapped: no header's word for its size
             )
-        except (OSError, ValueError) as error:
+            _refuse_misshapen(candidate)
+            return candidate
+        except (EOFError, OSError, ValueError, TypeError) as error:
             raise BadInput(f"{folder} is damaged ({error}); delete that folder, and the next search runs its trial again") from error
 
     def candidates(self) -> list[Candidate]:
@@ -253,6 +255,16 @@ class RunFolder:
         for leftover in (*self.work.glob("commit-*"), *self.work.glob("panel-*")):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         cut_torn_line(self.path / "ledger.jsonl")
+
+
+def _refuse_misshapen(candidate: Candidate) -> None:
+    """Refuse arrays of other types, byte orders or shapes than `RunFolder.commit` writes, and records that are none."""
+    forecasts_NHQ, origins_N3 = candidate.forecasts_NHQ, candidate.origins_N3
+    if forecasts_NHQ.dtype != np.float32 or forecasts_NHQ.ndim != 3 or origins_N3.dtype != np.int64 or origins_N3.shape != (len(forecasts_NHQ), 3):
+        found = f"{forecasts_NHQ.dtype.str}{forecasts_NHQ.shape} and {origins_N3.dtype.str}{origins_N3.shape}"
+        raise ValueError(f"its forecasts and origins are {found}, not float32 (N, H, Q) and int64 (N, 3)")
+    if not isinstance(candidate.config, dict) or not isinstance(candidate.report, dict):
+        raise ValueError("its config or report is no record")
 
 
 def now() -> str:

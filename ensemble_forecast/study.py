@@ -127,11 +127,11 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
     before = pipelines.read(record)
     if changed := pipelines.changes(before, pipeline):
         raise BadInput(f"study {name!r} was begun with other settings: {'; '.join(changed)}. Take another --study name, or add --fresh to start anew")
-    resolved = pipelines.parse_toml(record)["resolved"]
-    panel = latest.cut(steps_until(latest, np.datetime64(resolved["data_end"])))
-    if fingerprint(panel, panel.ends_S) != resolved["data_hash"]:
+    data_end, data_hash = pipelines.read_resolved(record)
+    panel = latest.cut(steps_until(latest, data_end))
+    if fingerprint(panel, panel.ends_S) != data_hash:
         raise BadInput(
-            f"study {name!r} was begun with other data: {pipeline.source} differs in its rows up to {resolved['data_end']}. "
+            f"study {name!r} was begun with other data: {pipeline.source} differs in its rows up to {data_end}. "
             "Take another --study name, or add --fresh to start anew"
         )
     return Study(name, RunFolder(path), pipeline, columns, panel, latest)
@@ -184,6 +184,7 @@ def studies(runs: Path) -> list[str]:
 def _resolve(study: Study) -> dict[str, Any]:
     """Find out at the start of a run what is recorded once and never changed."""
     return {
+        "format": pipelines.RUN_FORMAT,
         "data_end": str(last_stamp(study.panel)),
         "data_hash": fingerprint(study.panel, study.panel.ends_S),  # rows ahead are no data yet
         "n_series": study.panel.n_series,

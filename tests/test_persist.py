@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import os
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -279,3 +280,72 @@ def test_nothing_is_imported_for_a_name_that_is_not_allowed(folder):
 def test_a_loaded_artefact_may_be_moved(folder, tmp_path):
     shutil.move(folder, tmp_path / "elsewhere")
     assert_same(fitted_toy(), persist.load(tmp_path / "elsewhere")[0]["toy"])
+
+
+def test_a_field_that_an_older_file_lacks_reads_what_it_stood_for(folder, monkeypatch):
+    path = folder / "plain.json"
+    node = json.loads(path.read_text())
+    del node["fields"]["rate"]
+    path.write_text(json.dumps(node))
+    reseal(folder)
+    with pytest.raises(BadInput, match=r"differs in the fields \['rate'\]"):
+        persist.load(folder)
+    monkeypatch.setattr(Toy, "ABSENT", {"rate": 0.7}, raising=False)
+    parts, _ = persist.load(folder)
+    assert parts["plain"].rate == 0.7, "not the default, which may have changed since"
+    assert parts["toy"].rate == 0.3, "what a file says counts"
+
+
+def test_the_fields_of_every_class_must_have_the_types_it_declares(folder):
+    forge(b'"rate": 0.1', b'"rate": "0.1"')(folder)
+    with pytest.raises(BadInput, match=r"rate = '0.1'.*valid number"):
+        persist.load(folder)
+
+
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(folder):
+    toy = Toy()
+    toy.weights_ = {"layer": [np.array([1.0, np.nan])]}
+    with pytest.raises(BadInput, match=r"weights_ holds NaN"):
+        persist.save(folder, {"toy": toy}, {})
+    toy.weights_["layer"][0][1] = 2.0
+    persist.save(folder, {"toy": toy}, {})
+    arrays = folder / "toy.safetensors"
+    arrays.write_bytes(arrays.read_bytes().replace(np.float64(2.0).tobytes(), np.float64(np.nan).tobytes()))
+    reseal(folder)
+    with pytest.raises(BadInput, match="NaN or infinity in weights_ of learners:toy"):
+        persist.load(folder)
+
+
+def test_a_file_is_not_read_when_it_is_longer_than_vouched_for(folder, monkeypatch):
+    """A sparse file of 1 TiB takes no place on the disk, and would take it in memory."""
+    os.truncate(folder / "toy.safetensors", 1 << 40)
+    with pytest.raises(BadInput, match="an artefact has at most"):
+        persist.load(folder)
+    monkeypatch.setattr(persist, "MOST_BYTES", 1 << 62)
+    with pytest.raises(BadInput, match=r"1099511627776 bytes\) is not what its manifest vouches for"):
+        persist.load(folder)
+    os.truncate(folder / "manifest.json", 1 << 40)
+    with pytest.raises(BadInput, match=r"manifest.json has 1099511627776 bytes; it may have at most"):
+        persist.load(folder)
+
+
+def test_a_format_that_never_was_is_refused(folder):
+    for number in (0, -1, True):
+        reseal(folder, lambda head, number=number: head.update(format=number))
+        with pytest.raises(BadInput, match=r"never was|names no format"):
+            persist.load(folder)
+
+
+def test_an_array_is_used_once_so_that_a_small_file_asks_for_little_memory(folder):
+    forge(b'"inner": null', b'"inner": [%s]' % b", ".join([b'{"array": "0000", "order": "C"}'] * 3))(folder)
+    shutil.copy(folder / "toy.safetensors", folder / "plain.safetensors")
+    reseal(folder, lambda head: head["files"].update({"plain.safetensors": head["files"]["toy.safetensors"]}))
+    with pytest.raises(BadInput, match="a second use of it"):
+        persist.load(folder)
+
+
+def test_an_array_without_a_place_is_refused(folder):
+    shutil.copy(folder / "toy.safetensors", folder / "plain.safetensors")
+    reseal(folder, lambda head: head["files"].update({"plain.safetensors": head["files"]["toy.safetensors"]}))
+    with pytest.raises(BadInput, match="no place for the arrays"):
+        persist.load(folder)

@@ -148,3 +148,41 @@ def test_other_errors_of_the_disk_pass_as_they_are(run_folder, monkeypatch):
     monkeypatch.setattr(atomic, "append_line", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "denied")))
     with run_folder.lock(), pytest.raises(PermissionError):
         run_folder.append(line())
+
+
+def rewritten(name, change):
+    """Return a change of an array file of a candidate."""
+
+    def spoil(folder):
+        array = np.load(folder / name)
+        np.save(folder / name, change(array))
+
+    return spoil
+
+
+def lying_header(folder):
+    """Let the origins be said to take 24 TB."""
+    content = (folder / "origins.npy").read_bytes()
+    assert b"(2, 3), }      " in content
+    (folder / "origins.npy").write_bytes(content.replace(b"(2, 3), }            ", b"(1000000000000, 3), }", 1))
+
+
+SPOILT = {
+    "another byte order": rewritten("forecasts.npy", lambda array: array.astype(">f4")),
+    "another type": rewritten("forecasts.npy", lambda array: array.astype(float)),
+    "a lost axis": rewritten("forecasts.npy", lambda array: array[0]),
+    "origins of other rows": rewritten("origins.npy", lambda array: array[:1]),
+    "objects": lambda folder: np.save(folder / "origins.npy", np.array([{}]), allow_pickle=True),
+    "a header that lies": lying_header,
+    "a cut file": lambda folder: (folder / "forecasts.npy").write_bytes((folder / "forecasts.npy").read_bytes()[:-1]),
+    "an empty file": lambda folder: (folder / "origins.npy").write_bytes(b""),
+    "a record that is none": lambda folder: (folder / "report.json").write_text("[]"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_spoilt_candidate_is_refused_with_the_way_out(run_folder, case):
+    commit(run_folder)
+    SPOILT[case](run_folder.path / "candidates/naive-0001")
+    with pytest.raises(BadInput, match=r"damaged .* delete that folder"):
+        run_folder.candidate("naive-0001")

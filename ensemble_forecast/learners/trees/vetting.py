@@ -27,6 +27,7 @@ PER_NODE = (
     "split_type",
     "sum_hessian",
 )
+NO_PARENT = 2**31 - 1
 DEEPEST = 32  # nested values; a booster has about ten
 
 
@@ -59,6 +60,8 @@ def vet(written: np.ndarray) -> None:
         if not ((tree_info >= 0) & (tree_info < n_outputs)).all():
             raise ValueError("a tree speaks for an output that there is not")
         _refuse_bounds(np.asarray(model["iteration_indptr"]), len(trees))
+        if [tree["id"] for tree in trees] != list(range(len(trees))):
+            raise ValueError("its trees are not in order")
         for tree in trees:
             _refuse_misgrown(tree, n_columns)
     except (ArithmeticError, LookupError, TypeError, UnicodeDecodeError, ValueError, struct.error) as error:
@@ -82,6 +85,10 @@ def _refuse_misgrown(tree: dict[str, Any], n_columns: int) -> None:
     inner = (left > place) & (right > place) & (left < n_nodes) & (right < n_nodes) & (column >= 0) & (column < n_columns)
     if not (inner | ((left == -1) & (right == -1))).all():
         raise ValueError("a tree leads to nodes or columns that there are not")
+    parent = np.full(n_nodes, NO_PARENT)
+    parent[left[inner]] = parent[right[inner]] = place[inner]
+    if not np.array_equal(parent, tree["parents"]) or np.count_nonzero(inner) * 2 + 1 != n_nodes:
+        raise ValueError("a tree has parents that are not those of its children")
     if not np.isfinite(tree["split_conditions"]).all():
         raise ValueError("a tree holds NaN or infinity")
 

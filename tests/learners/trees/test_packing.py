@@ -154,3 +154,44 @@ def test_a_forecast_needs_no_live_estimator():
 def test_only_one_module_knows_skops():
     package = pathlib.Path(ef.__file__).parent
     assert [path.name for path in package.rglob("*.py") if "skops.io" in path.read_text()] == [pathlib.Path(packing.__file__).name]
+
+
+def unfolding(compress):
+    """An archive with a schema of 1 MiB."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", compress) as archive:
+        archive.writestr("schema.json", "[" * (1 << 20))
+    return np.frombuffer(made.getvalue(), dtype=np.uint8)
+
+
+def overlapping():
+    """An archive whose directory lists one entry a hundred times."""
+    entry = zipfile.ZipInfo("schema.json")
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(entry, "x" * 1000)
+        archive.filelist.extend([entry] * 99)
+    return np.frombuffer(made.getvalue(), dtype=np.uint8)
+
+
+def boastful():
+    """A packed estimator whose first array claims 8 TB."""
+    made = io.BytesIO()
+    packed = pack([ElasticNet().fit(X, Y)])
+    with zipfile.ZipFile(io.BytesIO(packed.tobytes())) as old, zipfile.ZipFile(made, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, content.replace(b"(4,), }            ", b"(1000000000000,), }", 1))
+    assert made.getvalue() != packed.tobytes()
+    return np.frombuffer(made.getvalue(), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("bomb", "message"),
+    [(unfolding(zipfile.ZIP_DEFLATED), "unfolds"), (overlapping(), "unfolds"), (boastful(), "is said to have the shape")],
+    ids=["compressed", "overlapping", "boastful"],
+)
+def test_an_archive_that_would_grow_is_refused_before_it_does(bomb, message, monkeypatch):
+    monkeypatch.setattr(skops.io, "loads", lambda *_, **__: pytest.fail("it was unpacked"))
+    with pytest.raises(BadInput, match=message):
+        unpack(bomb)
