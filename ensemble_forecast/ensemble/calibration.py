@@ -2,8 +2,8 @@
 
 Quantiles are shifted in units of the forecast's own width, each level by itself (asymmetric conformalised quantile regression; Romano,
 Patterson and Candes 2019, arXiv:1905.03222), pooled over series in buckets of the horizon. At full strength the share of truth below each level
-becomes the level. The median is never moved: that cost 0 to 1 % of MASE. Log-odds get a slope and an intercept (Platt 1999), if that
-clearly pays.
+becomes the level. The median is never moved: that cost 0 to 1 % of MASE. Log-odds are bent by the curve that clearly pays, if any does (`curves`),
+and how strange an outcome may be before a set of classes leaves it out is learnt on cells which that curve had not seen (`conformal_sets`).
 
 Departures from the paper, whose coverage is promised for exchangeable scores only:
 
@@ -20,30 +20,28 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.ensemble.base import Rows, closed, clusters, opened
 from ensemble_forecast.ensemble.buckets import bucket_of
-from ensemble_forecast.ensemble.luck import clustered_mean
+from ensemble_forecast.ensemble.conformal_sets import thresholds
+from ensemble_forecast.ensemble.curves import AS_IS, bend, choose
 from ensemble_forecast.learners.base import check_fitted
-from ensemble_forecast.metrics import cross_entropy
 
 BUCKETS = 4  # of the horizon; as good as one a step
 LEAST_SCORES = 50  # a bucket; below, all horizons are pooled
 HALF_STRENGTH = 50  # clusters at which widths are corrected by half
 HALF_PLACE = 10  # windows, or blocks of H origins, at which places are
 NARROWEST = 1e-6  # scales: a forecast without width says nothing about widths
-STEEPEST = 2.0  # slope of log-odds
 
 
 @dataclass(kw_only=True)
 class Calibration:
-    """Shifts of quantiles, or slope and intercept of log-odds; follows the conventions of combiners.
+    """Shifts of quantiles, or a curve of log-odds; follows the conventions of combiners.
 
-    After `fit`: `strength_` and `place_strength_` in [0, 1); `shifts_BQ_` (horizon buckets x levels, in widths; empty for direction), `slope_`
-    and `intercept_` (1 and 0 for quantiles).
+    After `fit`: `strength_` and `place_strength_` in [0, 1); `shifts_BQ_` (horizon buckets x levels, in widths; empty for direction); `curve_` and
+    `numbers_` (``"as_is"`` and empty for quantiles); `thresholds_`, one for each of ``conformal_sets.PROMISED`` (empty for quantiles, and where
+    nothing was there to learn from).
     """
 
     family: ClassVar[str] = "conformal"
@@ -65,14 +63,16 @@ class Calibration:
         self.kind_, self.median_ = task.kind, task.quantiles.index(0.5)
         n_times = independent_times(rows, task.horizon)
         self.strength_, self.place_strength_ = n_clusters / (n_clusters + HALF_STRENGTH), n_times / (n_times + HALF_PLACE)
-        self.slope_, self.intercept_ = 1.0, 0.0
+        self.curve_, self.numbers_, self.thresholds_ = AS_IS, np.empty(0), np.empty(0)
         self.shifts_BQ_ = np.zeros((0, 0))
         if task.kind == "quantiles":
             width_BQ, skew_BQ, place_BQ = parts(shifts(forecast_NHQ, truth_NH, rows.scale, task), task.quantiles)
             skew_strength = self.strength_ * (1 + self.place_strength_) / 2
             self.shifts_BQ_ = self.strength_ * width_BQ + skew_strength * skew_BQ + self.place_strength_ * place_BQ
         elif n_clusters:
-            self._fit_log_odds(forecast_NHQ, truth_NH, label_N)
+            chosen = choose(opened(forecast_NHQ, task.kind, axis=-1)[..., 0], truth_NH, rows, task, self.strength_)
+            self.curve_, self.numbers_ = chosen.name, chosen.numbers
+            self.thresholds_ = thresholds(closed(chosen.unseen_NH[..., None], task.kind), truth_NH, n_clusters)
         return self
 
     def apply(self, forecast_NHQ: np.ndarray) -> np.ndarray:
@@ -85,27 +85,14 @@ class Calibration:
         """
         check_fitted(self)
         if self.kind_ == "direction":
-            return self._straighten(forecast_NHQ)
+            if self.curve_ == AS_IS:
+                return forecast_NHQ
+            return closed(bend(self.curve_, self.numbers_, opened(forecast_NHQ, self.kind_, axis=-1), self.strength_), self.kind_)
         shift_HQ = self.shifts_BQ_[bucket_of(forecast_NHQ.shape[1], len(self.shifts_BQ_))]
         shifted = forecast_NHQ + shift_HQ * (forecast_NHQ[..., -1:] - forecast_NHQ[..., :1])
         middle = forecast_NHQ[..., self.median_ : self.median_ + 1]
         below, above = shifted[..., : self.median_], shifted[..., self.median_ + 1 :]
         return np.sort(np.concatenate([np.minimum(below, middle), middle, np.maximum(above, middle)], axis=-1), axis=-1)
-
-    def _fit_log_odds(self, forecast_NHQ: np.ndarray, truth_NH: np.ndarray, label_N: np.ndarray) -> None:
-        """Keep slope and intercept if their gain exceeds one standard error."""
-        slope, intercept = platt(opened(forecast_NHQ, self.kind_, axis=-1)[..., 0], truth_NH)
-        self.slope_ = 1 + self.strength_ * (slope - 1)
-        self.intercept_ = self.strength_ * intercept
-        gain, error, _ = clustered_mean(cross_entropy(truth_NH, forecast_NHQ) - cross_entropy(truth_NH, self.apply(forecast_NHQ)), label_N)
-        if not gain > error:
-            self.slope_, self.intercept_ = 1.0, 0.0
-
-    def _straighten(self, forecast_NHQ: np.ndarray) -> np.ndarray:
-        """Apply slope and intercept to the log-odds."""
-        if self.slope_ == 1.0 and self.intercept_ == 0.0:
-            return forecast_NHQ
-        return closed(self.intercept_ + self.slope_ * opened(forecast_NHQ, self.kind_, axis=-1), self.kind_)
 
 
 def independent_times(rows: Rows, horizon: int) -> int:
@@ -144,25 +131,3 @@ def parts(shifts_BQ: np.ndarray, quantiles: tuple[float, ...]) -> tuple[np.ndarr
     centred_BQ = shifts_BQ - place_BQ
     mirrored_BQ = np.array([np.interp(1 - levels_Q, levels_Q, centred_Q) for centred_Q in centred_BQ])
     return (centred_BQ - mirrored_BQ) / 2, (centred_BQ + mirrored_BQ) / 2, np.where(levels_Q == 0.5, 0.0, place_BQ)
-
-
-def platt(log_odds_NH: np.ndarray, truth_NH: np.ndarray) -> tuple[float, float]:
-    """Fit slope and intercept of log-odds to labels, with a unit normal prior around the identity.
-
-    Returns
-    -------
-    slope, within [0, 2], and intercept.
-    """
-    finite_NH = np.isfinite(truth_NH)
-    inputs_CK = np.stack([log_odds_NH[finite_NH], np.ones(finite_NH.sum())], axis=1)
-    label_C = truth_NH[finite_NH]
-    identity = np.array([1.0, 0.0])
-
-    def penalised_loss(line: np.ndarray) -> tuple[float, np.ndarray]:
-        """Sum of the log losses and the prior, with its gradient."""
-        odds_C = inputs_CK @ line
-        loss = np.logaddexp(0, odds_C).sum() - label_C @ odds_C + 0.5 * ((line - identity) ** 2).sum()
-        return loss, inputs_CK.T @ (expit(odds_C) - label_C) + line - identity
-
-    slope, intercept = minimize(penalised_loss, identity, jac=True, method="L-BFGS-B", bounds=[(0.0, STEEPEST), (None, None)]).x
-    return float(slope), float(intercept)

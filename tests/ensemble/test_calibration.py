@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 from mapie.regression import ConformalizedQuantileRegressor
 from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LogisticRegression
 
+from ensemble_forecast import persist
 from ensemble_forecast.data.task import DECILES, Task
 from ensemble_forecast.ensemble.base import Rows
 from ensemble_forecast.ensemble.buckets import bucket_of
-from ensemble_forecast.ensemble.calibration import Calibration, independent_times, parts, platt, shifts
+from ensemble_forecast.ensemble.calibration import Calibration, independent_times, parts, shifts
+from ensemble_forecast.ensemble.conformal_sets import PROMISED, sets
 from ensemble_forecast.errors import NotFitted
 from ensemble_forecast.metrics import log_loss
 
@@ -191,13 +194,22 @@ def labels(rng, n, slope):
     return np.stack([1 - up, up], axis=-1), truth
 
 
+def slope(forecast, truth):
+    """Recalibration slope of probabilities, by a library."""
+    odds = np.log(forecast[..., 1] / forecast[..., 0]).reshape(-1, 1)
+    return LogisticRegression(C=np.inf).fit(odds, truth.ravel()).coef_[0, 0]
+
+
 def test_overconfident_odds_are_straightened_where_it_pays(seeded, direction_task):
     rows = seeded.panel_rows(1000, 1)
     forecast, truth = labels(np.random.default_rng(0), 1000, 3.0)
     calibration = Calibration().fit(forecast, truth, rows, direction_task)
-    assert calibration.slope_ == pytest.approx(1 / 3, abs=0.1)
     fresh, fresh_truth = labels(np.random.default_rng(1), 1000, 3.0)
-    scores = [log_loss(fresh_truth, each, rows.scale, ()) for each in (calibration.apply(fresh), fresh)]
+    mended = calibration.apply(fresh)
+    assert slope(fresh, fresh_truth) == pytest.approx(1 / 3, abs=0.03)
+    assert slope(mended, fresh_truth) == pytest.approx(1, abs=0.1)
+    np.testing.assert_allclose(mended.sum(axis=-1), 1)
+    scores = [log_loss(fresh_truth, each, rows.scale, ()) for each in (mended, fresh)]
     assert scores[0] < scores[1] - 0.1
 
 
@@ -206,21 +218,29 @@ def test_odds_that_are_right_are_left_alone(seeded, direction_task):
     for seed in range(10):
         forecast, truth = labels(np.random.default_rng(seed), 300, 1.0)
         calibration = Calibration().fit(forecast, truth, seeded.panel_rows(300, 1), direction_task)
-        kept += (calibration.slope_, calibration.intercept_) == (1.0, 0.0)
-        assert abs(calibration.slope_ - 1) < 0.3
-    assert kept >= 6
+        kept += calibration.curve_ == "as_is"
+        assert abs(slope(calibration.apply(forecast), truth) / slope(forecast, truth) - 1) < 0.3
+    assert kept >= 7
 
 
-def test_platt_is_at_the_minimum_of_the_penalised_loss():
-    forecast, truth = labels(np.random.default_rng(0), 50, 2.0)
-    odds = np.log(forecast[..., 1] / forecast[..., 0])
+@pytest.mark.parametrize("bold", [1.0, 3.0])
+def test_sets_hold_what_happens_as_often_as_promised_whether_odds_had_to_be_bent_or_not(bold, seeded, direction_task):
+    forecast, truth = labels(np.random.default_rng(0), 2000, bold)
+    calibration = Calibration().fit(forecast, truth, seeded.panel_rows(2000, 1), direction_task)
+    fresh, fresh_truth = labels(np.random.default_rng(1), 2000, bold)
+    for promised, threshold in zip(PROMISED, calibration.thresholds_, strict=True):
+        inside = np.take_along_axis(sets(calibration.apply(fresh), threshold), fresh_truth[..., None].astype(int), axis=-1)
+        assert inside.mean() == pytest.approx(promised, abs=0.03)
 
-    def penalised(slope, intercept):
-        return np.logaddexp(0, np.where(truth > 0.5, -1, 1) * (slope * odds + intercept)).sum() + ((slope - 1) ** 2 + intercept**2) / 2
 
-    slope, intercept = platt(odds, truth)
-    for a, b in ((0.02, 0), (-0.02, 0), (0, 0.02), (0, -0.02)):
-        assert penalised(slope, intercept) < penalised(slope + a, intercept + b)
+def test_a_calibration_of_odds_is_saved_as_numbers_and_bends_alike_when_loaded(seeded, direction_task, tmp_path):
+    forecast, truth = labels(np.random.default_rng(0), 500, 3.0)
+    calibration = Calibration().fit(forecast, truth, seeded.panel_rows(500, 1), direction_task)
+    assert calibration.curve_ != "as_is"
+    persist.save(tmp_path / "one", {"calibration": calibration}, {})
+    again = persist.load(tmp_path / "one")[0]["calibration"]
+    assert again.apply(forecast).tobytes() == calibration.apply(forecast).tobytes()
+    assert again.thresholds_.tobytes() == calibration.thresholds_.tobytes()
 
 
 def test_an_unfitted_calibration_refuses():
