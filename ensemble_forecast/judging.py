@@ -58,6 +58,7 @@ def run_evaluate(study: Study) -> dict[str, Any]:
         last_N=panel.y_filled[plan.test.rows(panel)],
         scale_N=scale_at(panel, Origins(plan.test.series, plan.judged_S[plan.test.series]), task.season_length),
         sample=Sample(plan.test.series, plan.test.step - plan.judged_S[plan.test.series], task.horizon),
+        thresholds=ensemble.calibration.thresholds_,
     )
     traded = _backtest(study, ensemble, forecast_NHQ) if study.pipeline.backtest else None
     verdict = judge(opened, trials, control, opened_at, traded)

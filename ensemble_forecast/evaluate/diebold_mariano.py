@@ -56,10 +56,15 @@ def diebold_mariano(loss_a_N: np.ndarray, loss_b_N: np.ndarray, horizon: int) ->
     n, mean = len(difference_N), float(difference_N.mean()) if len(difference_N) else 0.0
     if n < LEAST_BETS * horizon or difference_N.std() <= ROUNDING * np.abs(loss_b_N).mean():
         return Test(0.0, 1.0, n, mean)
-    variance = long_run_variance(difference_N, horizon)
+    error, freedom = overlapping_error(difference_N, horizon)
+    return Test(mean / error, float(stats.t.cdf(mean / error, freedom)), n, mean)
+
+
+def overlapping_error(values_N: np.ndarray, horizon: int) -> tuple[float, float]:
+    """Return the standard error of a mean of overlapping values, with the corrections of `diebold_mariano`, and its degrees of freedom."""
+    n = len(values_N)
     correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
-    statistic = mean / np.sqrt(variance / n) * np.sqrt(correction)
-    return Test(float(statistic), float(stats.t.cdf(statistic, n / horizon - 1)), n, mean)
+    return float(np.sqrt(long_run_variance(values_N, horizon) / n / correction)), n / horizon - 1
 
 
 def two_way(loss_a_N: np.ndarray, loss_b_N: np.ndarray, series_N: np.ndarray, time_N: np.ndarray) -> Test:
@@ -85,10 +90,17 @@ def two_way(loss_a_N: np.ndarray, loss_b_N: np.ndarray, series_N: np.ndarray, ti
     fewest = min(len(np.unique(series_N)), len(np.unique(time_N)))
     if fewest < 2 or difference_N.std() <= ROUNDING * np.abs(loss_b_N).mean():
         return Test(0.0, 1.0, n, mean)
-    by_series, by_time = _clustered_variance(difference_N - mean, series_N), _clustered_variance(difference_N - mean, time_N)
-    both = by_series + by_time - _clustered_variance(difference_N - mean, np.arange(n))
-    statistic = mean / np.sqrt(max(both, by_series, by_time))
-    return Test(float(statistic), float(stats.t.cdf(statistic, fewest - 1)), n, mean)
+    error, freedom = two_way_error(difference_N, series_N, time_N)
+    return Test(mean / error, float(stats.t.cdf(mean / error, freedom)), n, mean)
+
+
+def two_way_error(values_N: np.ndarray, series_N: np.ndarray, time_N: np.ndarray) -> tuple[float, float]:
+    """Return the standard error of a mean on a panel, clustered both ways as in `two_way`, and its degrees of freedom."""
+    centred_N = values_N - values_N.mean()
+    by_series, by_time = _clustered_variance(centred_N, series_N), _clustered_variance(centred_N, time_N)
+    both = by_series + by_time - _clustered_variance(centred_N, np.arange(len(values_N)))
+    fewest = min(len(np.unique(series_N)), len(np.unique(time_N)))
+    return float(np.sqrt(max(both, by_series, by_time))), fewest - 1
 
 
 def _clustered_variance(centred_N: np.ndarray, label_N: np.ndarray) -> float:

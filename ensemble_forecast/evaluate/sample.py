@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble_forecast.evaluate.diebold_mariano import Test, diebold_mariano, two_way
+from ensemble_forecast.evaluate.diebold_mariano import Test, diebold_mariano, overlapping_error, two_way, two_way_error
 from ensemble_forecast.windows import FEW_SERIES
 
 
@@ -70,6 +70,14 @@ class Sample:
         if self.n_times > 1:
             return two_way(loss_a_N, loss_b_N, self.series, self.time)
         return diebold_mariano(loss_a_N, loss_b_N, 1)
+
+    def error_of_mean(self, values_N: np.ndarray) -> tuple[float, float]:
+        """Return the standard error of the mean value, by the same rules as `compare`, and its degrees of freedom."""
+        if not self.is_panel:
+            return overlapping_error(self.by_time(values_N), self.horizon)
+        if self.n_times > 1:
+            return two_way_error(values_N, self.series, self.time)
+        return overlapping_error(values_N, 1)
 
 
 def over_horizon(values_NH: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ def sentence(answer: Report) -> str:
     answer
         Content of ``verdict.json``.
     """
-    parts = [_loss(answer), _directions(answer["directions"]), _search(answer["search"]), _coverage(answer), _traded(answer), *answer["bounds"]]
+    parts = [_loss(answer), _directions(answer["directions"]), _search(answer["search"]), _coverage(answer), _reliable(answer)]
+    parts += [_traded(answer), *answer["bounds"]]
     times = "once" if answer["openings"] == 1 else f"{answer['openings']} times, so trust it less each time"
     head = f"{answer['verdict'].capitalize()} ({_chance(answer['p_value'])}): over {_sample(answer)}"
     return f"{head} {'; '.join(part for part in parts if part)}. {_counted(answer['search'])}, and the test data were opened {times}."
@@ -63,6 +64,22 @@ def _coverage(answer: Report) -> str:
     if "coverage" not in answer:
         return ""
     return f"its {answer['coverage']['nominal']:.0%} interval holds {answer['coverage']['share']:.0%} of the outcomes"
+
+
+def _reliable(answer: Report) -> str:
+    """Tell whether probabilities can be taken at their word."""
+    if "probabilities" not in answer:
+        return ""
+    found = answer["probabilities"]["recalibration"]
+    if found["reason"] is not None:
+        return f"whether its probabilities can be taken at their word cannot be told: {found['reason']}"
+    low, high = found["interval"]
+    slope = f"the reliability slope of its probabilities is {found['slope']:.2f} (95 % interval {low:.2f} to {high:.2f})"
+    if high < 1:
+        return f"{slope}, which excludes 1: they are too bold"
+    if low > 1:
+        return f"{slope}, which excludes 1: they are too timid"
+    return f"{slope}, which excludes neither 1, honest ones, nor 0, empty ones" if low <= 0 else f"{slope}, which does not exclude 1, honest ones"
 
 
 def _traded(answer: Report) -> str:

@@ -1,15 +1,17 @@
 """What the locked test origins say about an ensemble, and one plain sentence on top."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ensemble_forecast.data.task import Task
+from ensemble_forecast.evaluate.abstention import abstaining, surest
 from ensemble_forecast.evaluate.diebold_mariano import Test
 from ensemble_forecast.evaluate.losses import cell_losses, deciding_loss
 from ensemble_forecast.evaluate.pesaran_timmermann import directions
 from ensemble_forecast.evaluate.rates import smallest_rate, wilson
+from ensemble_forecast.evaluate.recalibration import recalibration
 from ensemble_forecast.evaluate.sample import Sample, over_horizon
 from ensemble_forecast.evaluate.sentence import sentence
 from ensemble_forecast.metrics import coverage, median_of
@@ -34,6 +36,8 @@ class Opened:
         Last value and scale of the series at each origin.
     sample
         Series and time of each origin.
+    thresholds
+        Of conformal sets, as the calibration learnt them; empty where there are none.
     """
 
     task: Task
@@ -43,11 +47,12 @@ class Opened:
     last_N: np.ndarray
     scale_N: np.ndarray
     sample: Sample
+    thresholds: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def take(self, index: np.ndarray) -> "Opened":
         """Select origins by position or mask."""
         rivals = {name: forecast_NHQ[index] for name, forecast_NHQ in self.rivals.items()}
-        rest = (self.last_N[index], self.scale_N[index], self.sample.take(index))
+        rest = (self.last_N[index], self.scale_N[index], self.sample.take(index), self.thresholds)
         return Opened(self.task, self.truth_NH[index], self.ensemble_NHQ[index], rivals, *rest)
 
 
@@ -116,6 +121,8 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str],
     }
     if backtest is not None:
         answer["backtest"] = backtest
+    if direction:
+        answer["probabilities"] = _probabilities(used)
     if covered is not None:
         levels = opened.task.quantiles
         answer["coverage"] = {"share": covered, "interval": wilson(covered, bets), "nominal": levels[-1] - levels[0]}
@@ -180,6 +187,15 @@ def _hits(used: Opened) -> Report:
     called = float(known_NH.sum() / np.isfinite(rose_NH).sum()) if known_NH.any() else 0.0
     interval = [0.0, 1.0] if share is None else wilson(share, bets)
     return {"hit_rate": share, "called": called, "interval": interval, "bets": bets, "smallest_rate": smallest_rate(bets)}
+
+
+def _probabilities(used: Opened) -> Report:
+    """Tell whether probabilities can be taken at their word, and what calling only the surest would have come to."""
+    return {
+        "recalibration": recalibration(used.truth_NH, used.ensemble_NHQ, used.sample),
+        "surest": surest(used.truth_NH, used.ensemble_NHQ[..., 1], used.sample),
+        "abstaining": abstaining(used.truth_NH, used.ensemble_NHQ, used.thresholds, used.sample),
+    }
 
 
 def _bounds(sample: Sample, control: Report) -> dict[str, str]:

@@ -51,6 +51,18 @@ def direction(seed=0, n=400, lean=0.0):
     return Opened(Task(horizon=1, kind="direction"), up, chances(said), rivals, np.ones(n), np.ones(n), Sample(np.zeros(n, int), np.arange(n), 1))
 
 
+def leaning(seed, bold, n=800):
+    """Probabilities whose log-odds are the true ones times a factor."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(size=(n, 1))
+    up = (rng.random((n, 1)) < 1 / (1 + np.exp(-odds))).astype(float)
+    said = 1 / (1 + np.exp(-bold * odds))
+    forecast = np.stack([1 - said, said], axis=-1)
+    rivals = {"coin": np.full(forecast.shape, 0.5)}
+    sample, thresholds = Sample(np.zeros(n, int), np.arange(n), 1), np.array([0.5, 0.6, 0.7, 0.8])
+    return Opened(Task(horizon=1, kind="direction"), up, forecast, rivals, np.ones(n), np.ones(n), sample, thresholds)
+
+
 def judged(case, trials=TRIALS, control=CONTROL, openings=1):
     answer = judge(case, trials, control, ["2026-01-01T00:00:00.000+00:00"] * openings)
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
@@ -196,6 +208,26 @@ def test_origins_that_somebody_does_not_serve_are_left_out_for_all():
     case.rivals["naive"][:30] = np.nan
     case.ensemble_NHQ[90:] = np.nan
     assert judged(case)["origins"] == 60
+
+
+@pytest.mark.parametrize(
+    ("bold", "words"), [(3.0, "excludes 1: they are too bold"), (0.3, "excludes 1: they are too timid"), (1.0, "does not exclude 1")]
+)
+def test_the_sentence_says_whether_probabilities_can_be_taken_at_their_word(bold, words):
+    answer = judged(leaning(0, bold))
+    found = answer["probabilities"]["recalibration"]
+    assert found["interval"][0] < 1 / bold < found["interval"][1]
+    assert words in answer["sentence"]
+    assert [row["promised"] for row in answer["probabilities"]["abstaining"]] == [0.6, 0.7, 0.8, 0.9]
+    assert answer["probabilities"]["surest"][0]["hit_rate"] > answer["probabilities"]["surest"][-1]["hit_rate"] + 0.1
+
+
+def test_a_forecast_that_is_always_the_same_has_no_slope_and_the_sentence_says_why():
+    answer = judged(leaning(0, 0.0))
+    assert answer["probabilities"]["recalibration"]["slope"] is None
+    assert "cannot be told: all probabilities are the same" in answer["sentence"]
+    assert answer["probabilities"]["surest"] == [], "an even chance calls nothing"
+    assert "probabilities" not in judged(opened()), "quantiles have coverage in its place"
 
 
 @pytest.mark.parametrize("n", [0, 3])
