@@ -1,15 +1,19 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from ensemble_forecast import stacking
 from ensemble_forecast.data.samples import btc_usd_daily
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
+from ensemble_forecast.findings.run import findings
 from ensemble_forecast.judging import _refuse_peeking, run_evaluate
 from ensemble_forecast.pipeline import check
+from ensemble_forecast.report.page import to_page
 from ensemble_forecast.study import FRAME, open_study, silent
-from ensemble_forecast.workflow import run_search, run_stack
+from ensemble_forecast.workflow import run_search, run_stack, working
 
 TRIALS = ({"family": "naive", "params": {}}, {"family": "ridge", "params": {"context": 10}})
 
@@ -29,6 +33,36 @@ def test_missing_steps_are_never_scored_and_break_nothing(tmp_path, kind, horizo
     assert verdict["search"]["compared"] >= 2
     assert [row["cost_bp"] for row in verdict["backtest"]["table"]] == [0, 2, 5, 10, 20]
     assert (study.folder.path / "verdict.json").exists()
+    page = to_page(findings(study))
+    for piece in ("eliability slope", "Hit rate among the surest forecasts, on the test rows", "right where called"):
+        assert (piece in page) == (kind == "direction"), piece
+
+
+def test_the_calibration_of_probabilities_has_seen_nothing_of_the_test_rows(tmp_path):
+    """A step hinted at too loudly: the odds are bent; noise in the test rows changes no byte of how."""
+    rng = np.random.default_rng(0)
+    hint = rng.normal(size=700)
+    close = 100 * np.exp(0.01 * np.cumsum(np.concatenate([[0.0], 0.5 * hint[:-1]]) + rng.normal(size=700)))
+    frame = pd.DataFrame({"close": close, "hint": hint}, index=pd.date_range("2024-01-01", periods=700, name="ds"))
+    bold = {"estimator": "sklearn.tree:DecisionTreeClassifier", "params": {"min_samples_leaf": 8}, "confidence": 1.0}
+    settings = {"source": FRAME, "target": "close", "freq": "D", "kind": "direction", "horizon": 1, "features": (), "budget": "10m"}
+    pipeline = check(settings | {"trials": ({"family": "scikit_learn", "params": bold},)}, "test")
+    written, verdicts = [], []
+    for name in ("real", "scrambled"):
+        study = open_study(name, tmp_path, pipeline, frame=frame, log=silent)
+        run_search(study, workers=1)
+        with working(study, 1, "cpu") as pool:
+            stacking.stack(study, pool, Deadline.never(), combiner="mean", arms=False)
+        files = [study.folder.path / folder / f"calibration.{kind}" for folder in ("judged", "ensemble") for kind in ("json", "safetensors")]
+        written.append([file.read_bytes() for file in files])
+        verdicts.append(run_evaluate(study))
+        frame = frame.copy()
+        frame.iloc[int(study.plan.judged_S[0]) + 1 :] = 1 + rng.random((len(study.plan.test), 2))
+    assert b"as_is" not in written[0][0], "the law must be able to fail"
+    assert written[0] == written[1]
+    slopes = [verdict["probabilities"]["recalibration"]["interval"] for verdict in verdicts]
+    assert slopes[0][0] < 1 < slopes[0][1]
+    assert slopes[0] != slopes[1], "the test rows were opened"
 
 
 def test_a_member_that_saw_a_test_label_is_refused():

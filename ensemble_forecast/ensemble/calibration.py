@@ -70,7 +70,7 @@ class Calibration:
             skew_strength = self.strength_ * (1 + self.place_strength_) / 2
             self.shifts_BQ_ = self.strength_ * width_BQ + skew_strength * skew_BQ + self.place_strength_ * place_BQ
         elif n_clusters:
-            chosen = choose(opened(forecast_NHQ, task.kind, axis=-1)[..., 0], truth_NH, rows, task, self.strength_)
+            chosen = choose(opened(forecast_NHQ, task.kind, axis=-1)[..., 0], truth_NH, rows, task)
             self.curve_, self.numbers_ = chosen.name, chosen.numbers
             self.thresholds_ = thresholds(closed(chosen.unseen_NH[..., None], task.kind), truth_NH, n_clusters)
         return self
@@ -87,7 +87,7 @@ class Calibration:
         if self.kind_ == "direction":
             if self.curve_ == AS_IS:
                 return forecast_NHQ
-            return closed(bend(self.curve_, self.numbers_, opened(forecast_NHQ, self.kind_, axis=-1), self.strength_), self.kind_)
+            return closed(bend(self.curve_, self.numbers_, opened(forecast_NHQ, self.kind_, axis=-1)), self.kind_)
         shift_HQ = self.shifts_BQ_[bucket_of(forecast_NHQ.shape[1], len(self.shifts_BQ_))]
         shifted = forecast_NHQ + shift_HQ * (forecast_NHQ[..., -1:] - forecast_NHQ[..., :1])
         middle = forecast_NHQ[..., self.median_ : self.median_ + 1]

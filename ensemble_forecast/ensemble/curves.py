@@ -6,8 +6,8 @@
   2017, doi:10.1214/17-EJS1338SI). Where both slopes are equal it is ``platt``.
 * ``isotonic``: whatever does not fall (Zadrozny and Elkan 2002, doi:10.1145/775047.775151); never surer than one miss more than was seen allows.
 
-Departures from the papers: slopes have a unit normal prior around those that change nothing, in place of smoothed labels, and every curve goes only
-part of the way, the further the more independent clusters it was learnt from.
+Departures from the papers: slopes have a unit normal prior around those that change nothing, in place of smoothed labels, and against it all cells
+together count as much as there are independent clusters among them.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class Chosen:
     unseen_NH: np.ndarray
 
 
-def choose(odds_NH: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, strength: float) -> Chosen:
+def choose(odds_NH: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task) -> Chosen:
     """Choose the curve with the smallest log loss, if its gain exceeds one standard error, widened for the number of curves.
 
     Each window is judged by what the others taught. Of a single one the blocks are that long that hardly a label is shared between two.
@@ -64,12 +64,10 @@ def choose(odds_NH: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, st
         Finite log-odds of up, out of fold.
     truth_NH
         Label, 1 or 0; NaN where unknown.
-    strength
-        Share of the way that a curve goes, in [0, 1].
     """
     label_N = clusters(rows, task.horizon)
     part_N = _parts(rows, label_N)
-    unseen = {name: _unseen(name, odds_NH, truth_NH, part_N, strength) for name in CURVES}
+    unseen = {name: _unseen(name, odds_NH, truth_NH, part_N, label_N) for name in CURVES}
     as_is_NH = _loss(odds_NH, truth_NH)
     gains = {name: as_is_NH - _loss(each_NH, truth_NH) for name, each_NH in unseen.items()}
     threshold = luck(gains, label_N, task.seed)
@@ -78,45 +76,51 @@ def choose(odds_NH: np.ndarray, truth_NH: np.ndarray, rows: Rows, task: Task, st
     gain, error = means[best]
     if not gain > threshold * error:
         return Chosen(AS_IS, np.empty(0), odds_NH)
-    return Chosen(best, learn(best, odds_NH, truth_NH), unseen[best])
+    return Chosen(best, learn(best, odds_NH, truth_NH, len(np.unique(label_N))), unseen[best])
 
 
-def learn(name: str, odds_NH: np.ndarray, truth_NH: np.ndarray) -> np.ndarray:
-    """Learn the numbers of a curve: slopes within [0, 2] and an intercept, or for ``isotonic`` the knots (2, K) of log-odds in and out."""
+def learn(name: str, odds_NH: np.ndarray, truth_NH: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Learn the numbers of a curve: slopes within [0, 2] and an intercept, or for ``isotonic`` the knots (2, K) of log-odds in and out.
+
+    Parameters
+    ----------
+    n_clusters
+        Independent clusters among the cells.
+    """
     known_C = np.flatnonzero(np.isfinite(truth_NH.ravel()))
     known_C = known_C[:: -(-len(known_C) // MOST_CELLS) or 1]
     odds_C, label_C = odds_NH.ravel()[known_C], truth_NH.ravel()[known_C]
     if name == "isotonic":
-        least = 1 / (len(label_C) + 2)
+        least = 1 / (n_clusters + 2)
         steps = IsotonicRegression(y_min=least, y_max=1 - least).fit(odds_C, label_C)
         up_K = steps.y_thresholds_
         return np.stack([steps.X_thresholds_, np.log(up_K / (1 - up_K))])
     inputs_CK = np.stack([*INPUTS[name](odds_C), np.ones(len(odds_C))], axis=1)
+    worth = n_clusters / len(label_C)
     unchanged_K = np.append(np.ones(inputs_CK.shape[1] - 1), 0.0)
 
     def penalised_loss(numbers_K: np.ndarray) -> tuple[float, np.ndarray]:
         """Sum of the log losses and the prior, with its gradient."""
         bent_C = inputs_CK @ numbers_K
-        loss = np.logaddexp(0, bent_C).sum() - label_C @ bent_C + 0.5 * ((numbers_K - unchanged_K) ** 2).sum()
-        return loss, inputs_CK.T @ (expit(bent_C) - label_C) + numbers_K - unchanged_K
+        loss = worth * (np.logaddexp(0, bent_C).sum() - label_C @ bent_C) + 0.5 * ((numbers_K - unchanged_K) ** 2).sum()
+        return loss, worth * (inputs_CK.T @ (expit(bent_C) - label_C)) + numbers_K - unchanged_K
 
     bounds = [(0.0, STEEPEST)] * (len(unchanged_K) - 1) + [(None, None)]
     numbers_K: np.ndarray = minimize(penalised_loss, unchanged_K, jac=True, method="L-BFGS-B", bounds=bounds).x
     return numbers_K
 
 
-def bend(name: str, numbers: np.ndarray, odds: np.ndarray, strength: float) -> np.ndarray:
-    """Bend log-odds of any shape, a share of the way.
+def bend(name: str, numbers: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """Bend log-odds of any shape.
 
     No sum runs through BLAS, so that a forecast has the same bits whatever others come with it.
     """
     if name == AS_IS:
         return odds
     if name == "isotonic":
-        bent = np.interp(odds, numbers[0], numbers[1])
-    else:
-        bent = numbers[-1] + sum(number * each for number, each in zip(numbers[:-1], INPUTS[name](odds), strict=True))
-    return odds + strength * (bent - odds)
+        return np.interp(odds, numbers[0], numbers[1])
+    bent: np.ndarray = numbers[-1] + sum(number * each for number, each in zip(numbers[:-1], INPUTS[name](odds), strict=True))
+    return bent
 
 
 def _parts(rows: Rows, label_N: np.ndarray) -> np.ndarray:
@@ -126,13 +130,14 @@ def _parts(rows: Rows, label_N: np.ndarray) -> np.ndarray:
     return label_N * PARTS // (label_N.max() + 1)
 
 
-def _unseen(name: str, odds_NH: np.ndarray, truth_NH: np.ndarray, part_N: np.ndarray, strength: float) -> np.ndarray:
+def _unseen(name: str, odds_NH: np.ndarray, truth_NH: np.ndarray, part_N: np.ndarray, label_N: np.ndarray) -> np.ndarray:
     """Bend each part by what the others taught; a part without others, or where they hold no label, stays as it is."""
     bent_NH = odds_NH.copy()
     for part in np.unique(part_N):
         own_N = part_N == part
         if np.isfinite(truth_NH[~own_N]).any():
-            bent_NH[own_N] = bend(name, learn(name, odds_NH[~own_N], truth_NH[~own_N]), odds_NH[own_N], strength)
+            numbers = learn(name, odds_NH[~own_N], truth_NH[~own_N], len(np.unique(label_N[~own_N])))
+            bent_NH[own_N] = bend(name, numbers, odds_NH[own_N])
     return bent_NH
 
 
