@@ -14,6 +14,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.base import Combiner, Rows, weights_of
 from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.contest import ContestResult, contest
+from ensemble_forecast.ensemble.curves import AS_IS
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.ensemble.pruning import are_copies, errors_of
 from ensemble_forecast.ensemble.traits import rows_at
@@ -93,6 +94,8 @@ def stack(
     written = {until: save(study, field, result, calibration, members[until], until, {} if lost else made_of) for until in members}
     shutil.rmtree(study.folder.work / "members", ignore_errors=True)
     notes.insert(0, f"combiner: {result.winner} ({_reason(result, combiner)})")
+    if study.task.kind == "direction":
+        notes.append(_bent(calibration))
     notes += [f"{id} was not refitted in time and left out; its weight went to the others" for id in lost]
     notes += [f"{id} was refitted, but the deadline cut its training short" for id in truncated]
     return summary(study, written["all"], notes)
@@ -261,6 +264,13 @@ def _reason(result: ContestResult, asked: str) -> str:
     if not result.table:
         return "one window only: nothing to judge by"
     return "nothing beats the simple average clearly" if result.winner == "mean" else "clearly ahead of the simple average"
+
+
+def _bent(calibration: Calibration) -> str:
+    """Say what became of the probabilities."""
+    if calibration.curve_ == AS_IS:
+        return "probabilities: left as they are; no curve that bends them gains clearly out of fold"
+    return f"probabilities: bent by {calibration.curve_} calibration, which gains clearly out of fold"
 
 
 def _event(study: Study, deadline: Deadline, chosen: dict[str, float]) -> dict[str, Any]:

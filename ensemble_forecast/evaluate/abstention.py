@@ -63,7 +63,7 @@ def abstaining(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, thresholds: np.nd
             {
                 "promised": promised,
                 "held": held,
-                "held_interval": wilson(held, sample.take(known_NH.any(axis=1)).bets),
+                "held_interval": wilson(held, sample.take(np.flatnonzero(known_NH.any(axis=1))).bets),
                 "both": float((size_NH == 2)[known_NH].mean()),
                 "neither": float((size_NH == 0)[known_NH].mean()),
                 **_called(truth_NH, inside_NHQ[..., 1], (size_NH == 1) & known_NH, sample),
@@ -77,6 +77,6 @@ def _called(truth_NH: np.ndarray, rises_NH: np.ndarray, called_NH: np.ndarray, s
     share = float(called_NH.sum() / np.isfinite(truth_NH).sum())
     if not called_NH.any():
         return {"share": share, "hit_rate": None, "interval": [0.0, 1.0], "bets": 0}
-    bets = sample.take(called_NH.any(axis=1)).bets
+    bets = sample.take(np.flatnonzero(called_NH.any(axis=1))).bets
     hit_rate = float((rises_NH == (truth_NH > 0.5))[called_NH].mean())
     return {"share": share, "hit_rate": hit_rate, "interval": wilson(hit_rate, bets), "bets": bets}

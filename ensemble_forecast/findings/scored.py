@@ -10,6 +10,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.ensemble.rehearsal import rehearse
 from ensemble_forecast.ensemble.traits import rows_at
+from ensemble_forecast.evaluate.abstention import surest
 from ensemble_forecast.evaluate.rates import wilson
 from ensemble_forecast.evaluate.sample import Sample, over_horizon
 from ensemble_forecast.features.contexts import scale_at
@@ -36,7 +37,7 @@ def scored(study: Study, ensemble: Ensemble | None) -> Record:
     Returns
     -------
     ``reason`` where nothing can be scored; else ``by_horizon``, ``over_time`` (with ``stamps``) and ``losses`` by name, ``reliability`` of the first
-    of the names, ``bets``, and ``origins`` scored.
+    of the names, ``bets``, and ``origins`` scored; for kind ``direction`` also ``surest``, as `evaluate.abstention.surest` lays it out.
     """
     forecasts = _forecasts(study, ensemble)
     if not forecasts:
@@ -52,7 +53,9 @@ def scored(study: Study, ensemble: Ensemble | None) -> Record:
     group_N = place_N * min(len(stamps), MOST_TIMES) // len(stamps)
     groups = [group_N == group for group in np.unique(group_N)]
     first = next(iter(forecasts))
+    own = {"surest": surest(truth_NH, forecasts[first][..., 1], sample)} if task.kind == "direction" else {}
     return {
+        **own,
         "reason": None,
         "origins": len(origins),
         "bets": sample.bets,

@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from ensemble_forecast.report.chart import Mark, chart, table
+from ensemble_forecast.report.sureness import sureness
 from ensemble_forecast.report.words import dated, instant, missing, paragraph
 
 LOOKS = {"evidence of skill": "good", "weak evidence": "weak", "no evidence of skill": "none"}
@@ -71,6 +72,8 @@ def reliability(findings: Record) -> str:
             paragraph("Coverage: how many outcomes lie within an interval that promises so many. Below the diagonal the intervals are too narrow.")
         )
         parts.append(_promises("Share of outcomes within intervals, promised and seen", curve["coverage"]))
+    if direction:
+        parts.append(sureness(findings))
     return "".join(parts)
 
 

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+SHOWN_SHARES = (0.1, 0.2, 0.5, 1.0)  # of the surest forecasts; verdict.json and the report have more
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -151,8 +153,23 @@ def print_verdict(verdict: Record) -> None:
     control = verdict["shuffle_control"]
     wins = f"{control['wins']} wins in {len(control['p_values'])}"
     say(f"control on shuffled changes: {control['reason'] or wins}")
+    if "probabilities" in verdict:
+        _print_surest(verdict["probabilities"])
     if "backtest" in verdict:
         _print_backtest(verdict["backtest"])
+
+
+def _print_surest(probabilities: Record) -> None:
+    """Print the hit rate among the surest forecasts, and what conformal sets would have called."""
+    table = Table(title="Calling only the surest, and only what conformal sets call", title_justify="left", box=None)
+    for name in ("rule", "called", "right (95 %)", "bets"):
+        table.add_column(name, justify="left" if name == "rule" else "right")
+    told = [(f"surest {row['asked']:.0%}", row) for row in probabilities["surest"] if row["asked"] in SHOWN_SHARES]
+    told += [(f"sets that promise {row['promised']:.0%} (held {row['held']:.0%})", row) for row in probabilities["abstaining"]]
+    for rule, row in told:
+        right = "-" if row["hit_rate"] is None else "{:.0%} [{:.0%}, {:.0%}]".format(row["hit_rate"], *row["interval"])
+        table.add_row(rule, f"{row['share']:.0%}", right, str(row["bets"]))
+    out.print(table)
 
 
 def _search_in_words(search: Record) -> str:
