@@ -80,6 +80,8 @@ class ScikitLearn(Corrector):
 
     def _check(self, model: Any, task: Task) -> None:
         """Refuse an estimator that cannot answer what is asked."""
+        if self.balanced and task.kind == "direction" and not has_fit_parameter(model, "sample_weight"):
+            raise BadInput(f"balanced needs an estimator whose fit takes sample_weight, and {self.estimator} does not; leave balanced out")
         if is_regressor(model):
             return
         if task.kind == "quantiles":

@@ -105,5 +105,5 @@ def _loss(model: Any, x_RF: np.ndarray, stop: Rows, task: Task) -> float:
     """Mean absolute error on the stop rows; for kind ``direction`` the log loss."""
     if task.kind == "direction":
         up_R = model.predict_proba(x_RF)[:, 1]
-        return float(-np.log(np.where(stop.target_R > 0, up_R, 1 - up_R).clip(1e-6)).mean())
+        return float(np.average(-np.log(np.where(stop.target_R > 0, up_R, 1 - up_R).clip(1e-6)), weights=stop.weight_R))
     return float(np.average(np.abs(stop.target_R - model.predict(x_RF)), weights=stop.weight_R))

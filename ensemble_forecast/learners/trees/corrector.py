@@ -17,7 +17,7 @@ from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import normalise
 from ensemble_forecast.learners.base import Learner, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table, sample
-from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, base_rates
+from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, balanced, base_rates, put_back
 from ensemble_forecast.learners.trees.packing import pack, unpack
 from ensemble_forecast.learners.trees.rows import (
     BASES,
@@ -55,6 +55,8 @@ class Corrector(Learner):
         Most training rows, sampled evenly over series, time and horizon.
     confidence
         Kind ``direction`` only: how much of a deviation from the base rate is believed; None: chosen on the stop role.
+    balanced
+        Kind ``direction`` only: let both classes weigh the same in training, and put forecasts back to the rates that were met.
     """
 
     group: ClassVar[str] = "trees"
@@ -66,6 +68,7 @@ class Corrector(Learner):
     base: str = "seasonal_naive"
     rows: int = 50_000
     confidence: float | None = None
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if self.base not in BASES:
@@ -86,9 +89,12 @@ class Corrector(Learner):
         if roles.stop is not None and learnable(panel, roles.stop, task):
             judged = self._judged(roles.stop, task)
             stop = training_rows(panel, judged, task, layout, self.base, STOP_ROWS, f"{self.family}-stop")
-        estimator = witness = self._estimator(rows, stop, task, deadline)
         if task.kind == "direction":
             self.rate_ = base_rates(rows, task.horizon)
+            if self.balanced:
+                rows, stop = balanced(rows, self.rate_), None if stop is None else balanced(stop, self.rate_)
+        estimator = witness = self._estimator(rows, stop, task, deadline)
+        if task.kind == "direction":
             self.confidence_ = self._choose_confidence(estimator, stop)
         else:
             if stop is None:
@@ -135,8 +141,12 @@ class Corrector(Learner):
         output_NH = _outputs(self._estimators[0], grid.x_RF).reshape(grid.base_NH.shape)
         if task.kind == "quantiles":
             return apply_table(grid.restore(np.clip(output_NH, -LARGEST_TARGET, LARGEST_TARGET)), grid.scale_N, self.table_)
-        up_NH = _believed(output_NH, self.rate_, self.confidence_)
+        up_NH = _believed(self._met(output_NH, self.rate_), self.rate_, self.confidence_)
         return normalise(np.stack([1 - up_NH, up_NH], axis=2))
+
+    def _met(self, output: np.ndarray, rate: np.ndarray) -> np.ndarray:
+        """Read outputs of an estimator as probabilities of up at the rates that were met."""
+        return put_back(np.clip(output, 0.0, 1.0), rate) if self.balanced else output
 
     def _residual_table(self, estimator: Any, panel: Panel, origins: Origins, task: Task, layout: Layout) -> np.ndarray:
         """Quantiles of (truth - point) / window scale for each horizon step."""
@@ -151,7 +161,8 @@ class Corrector(Learner):
             return self.confidence
         if stop is None:
             return DEFAULT_CONFIDENCE
-        output_R, rate_R = _outputs(estimator, stop.x_RF), self.rate_[stop.ahead_R - 1]
+        rate_R = self.rate_[stop.ahead_R - 1]
+        output_R = self._met(_outputs(estimator, stop.x_RF), rate_R)
         loss_KR = []
         for confidence in CONFIDENCES:
             up_R = _believed(output_R, rate_R, confidence)

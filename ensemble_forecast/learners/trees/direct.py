@@ -14,6 +14,7 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.learners.base import Size, check_fitted
 from ensemble_forecast.learners.residuals import apply_table, learn_table
+from ensemble_forecast.learners.trees.belief import balanced, base_rates, put_back
 from ensemble_forecast.learners.trees.boosting import (
     ABSOLUTE,
     LEVEL_S,
@@ -25,7 +26,7 @@ from ensemble_forecast.learners.trees.boosting import (
     outputs,
     train,
 )
-from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, forecast_grids, full_grid, rows_of, training_rows
+from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, Rows, forecast_grids, full_grid, rows_of, training_rows
 from ensemble_forecast.windows import Roles
 
 OBJECTIVES = ("absolute", "quantile")
@@ -53,6 +54,8 @@ class Xgboost(BoostedTrees):
         quantile loss at five of the levels, the others interpolated in normal scores. Kind ``direction`` always uses the log loss.
     rows
         Most training rows, sampled evenly over series, time and horizon.
+    balanced
+        Kind ``direction`` only: let both classes weigh the same in training, and put forecasts back to the rates that were met.
     spread
         That table, (H, Q), as a fit with a stop role hands it to its refit; None: learnt, where there is no stop role at the price of a twin.
     """
@@ -67,6 +70,7 @@ class Xgboost(BoostedTrees):
     base: str = "seasonal_naive"
     objective: str = "absolute"
     rows: int = 150_000
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if self.base not in BASES or self.objective not in OBJECTIVES:
@@ -77,10 +81,20 @@ class Xgboost(BoostedTrees):
         layout = Layout.of(panel, task)
         self.task_, self.layout_, table = asdict(task), asdict(layout), np.empty((0, 0))
         needs_table = task.kind == "quantiles" and self.objective == "absolute"
+        weighs = self.balanced and task.kind == "direction"
+        self.rate_ = np.empty(0)
+
+        def rows_at(origins: Origins, at_most: int, stream: str) -> Rows:
+            """Draw rows; those to fit on come first, and tell how often each class was met."""
+            rows = training_rows(panel, origins, task, layout, self.base, at_most, stream)
+            if weighs and not len(self.rate_):
+                self.rate_ = base_rates(rows, task.horizon)
+            return balanced(rows, self.rate_) if weighs else rows
+
         trained = train(
             self._growth(),
             self._objective(task),
-            lambda origins, at_most, stream: training_rows(panel, origins, task, layout, self.base, at_most, stream),
+            rows_at,
             self.rows,
             panel,
             roles,
@@ -129,7 +143,8 @@ class Xgboost(BoostedTrees):
         """Quantiles or class probabilities of a grid: NHQ."""
         output_NHK = _of_grid(self._live(), grid)
         if task.kind == "direction":
-            return np.concatenate([1 - output_NHK, output_NHK], axis=2)
+            up_NHK = put_back(output_NHK, self.rate_[:, None]) if self.balanced else output_NHK
+            return np.concatenate([1 - up_NHK, up_NHK], axis=2)
         if self.objective == "absolute":
             return apply_table(grid.restore(output_NHK[..., 0]), grid.scale_N, self.table_)
         native_Q = _native_levels(task.quantiles)

@@ -16,7 +16,7 @@ from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import normalise
 from ensemble_forecast.learners.base import Learner, Size, check_fitted
 from ensemble_forecast.learners.residuals import sample
-from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, base_rates
+from ensemble_forecast.learners.trees.belief import CONFIDENCES, DEFAULT_CONFIDENCE, balanced, base_rates
 from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of, refuse_misgrown
 from ensemble_forecast.learners.trees.rows import BASES, FEATURES_S, Grid, Rows, forecast_grids, full_grid, rows_of, training_rows
 from ensemble_forecast.metrics import cross_entropy
@@ -46,6 +46,8 @@ class Forest(Learner):
         Most training rows, sampled evenly over series, time and horizon.
     confidence
         Kind ``direction`` only: how much of its deviation from the base rate is believed; None: chosen on the stop role.
+    balanced
+        Kind ``direction`` only: let both classes weigh the same where splits are chosen; the shares in the leaves are those that were met.
     """
 
     group: ClassVar[str] = "trees"
@@ -63,6 +65,7 @@ class Forest(Learner):
     rows: int = 20_000
     base: str = "seasonal_naive"
     confidence: float | None = None
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         if self.base not in BASES:
@@ -79,10 +82,13 @@ class Forest(Learner):
         self.stopped_: dict[str, float] = {}
         rows = training_rows(panel, roles.fit, task, layout, self.base, self.rows, self.family)
         x_RF = np.nan_to_num(rows.x_RF)
-        self.nodes_ = flatten(self._grow(x_RF, rows, len(roles.fit), task, deadline))
-        self.leaves_ = self._leaf_table(leaves_of(self.nodes_, x_RF), rows, task)
+        grown_from = rows
         if task.kind == "direction":
             self.rate_ = base_rates(rows, task.horizon)
+            grown_from = balanced(rows, self.rate_) if self.balanced else rows
+        self.nodes_ = flatten(self._grow(x_RF, grown_from, len(roles.fit), task, deadline))
+        self.leaves_ = self._leaf_table(leaves_of(self.nodes_, x_RF), rows, task)
+        if task.kind == "direction":
             self.confidence_ = DEFAULT_CONFIDENCE if self.confidence is None else self.confidence
             if self.confidence is None and roles.stop is not None:
                 self.confidence_ = self._choose_confidence(panel, roles.stop, task, layout)
