@@ -3,6 +3,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import typed
@@ -12,6 +13,7 @@ from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.registry import families
 from ensemble_forecast.search.spaces import load_space
 from ensemble_forecast.store import LEDGER_FIELDS
+from ensemble_forecast.study import open_study, silent
 
 ROOT = Path(__file__).parents[1]
 
@@ -170,6 +172,21 @@ def test_every_shipped_pipeline_is_sound_and_names_a_sound_space(name):
     space = load_space(pipeline.space)
     space.check()
     assert any(pipeline.kind in space.kinds(family) for family in space.only(pipeline.families).families)
+
+
+@pytest.mark.parametrize(("name", "kind", "horizon"), [("btc_hourly", "quantiles", 24), ("btc_direction_hourly", "direction", 1)])
+def test_the_hourly_pipelines_build_a_study_of_hourly_candles_with_a_gap(tmp_path, name, kind, horizon):
+    """Without a network: the candles of their source come from a file."""
+    rng = np.random.default_rng(0)
+    price = 100 * np.exp(np.cumsum(0.01 * rng.normal(size=(1500, 1)), axis=0)) * (1 + 0.01 * np.array([0, 1, -1, 0]))
+    table = pd.DataFrame(price, columns=["open", "high", "low", "close"]).assign(ds=pd.date_range("2024-01-01", periods=1500, freq="h"), volume=1.0)
+    table.drop(index=range(700, 705)).to_csv(tmp_path / "candles.csv", index=False)
+    shipped = pipelines.read(pipelines.find(name, "pipelines"))
+    study = open_study("hourly", tmp_path, shipped.model_copy(update={"source": str(tmp_path / "candles.csv")}), log=silent)
+    assert (study.task.kind, study.task.horizon, study.task.season_length, study.panel.freq) == (kind, horizon, 24, "h")
+    assert len(study.panel.y) == 1500
+    assert len(study.plan.test) > 200
+    assert pipelines.is_source(shipped.source)
 
 
 def test_every_family_stands_in_a_shipped_space():
