@@ -176,8 +176,9 @@ class EnsembleForecaster(BaseEstimator):
         """
         panel, where, forecast_NHQ = self._forecast(frame, origins)
         if self.kind == "direction":
-            table = forecasts.frame(panel, where, {"p_up": forecast_NHQ[..., 1]}, with_origin=origins == "all")
-            return table.assign(label=np.where(table["p_up"] > 0.5, "up", "down"))
+            table = forecasts.frame(panel, where, self._chances(forecast_NHQ), with_origin=origins == "all")
+            classes = np.array(self.ensemble_.task.classes)
+            return table.assign(label=classes[forecast_NHQ.argmax(axis=-1).ravel()])
         levels = tuple(self.quantiles)
         columns = {"mean": forecasts.quantile_mean(forecast_NHQ, levels)} | {f"{level:g}": forecast_NHQ[..., q] for q, level in enumerate(levels)}
         return forecasts.frame(panel, where, columns, with_origin=origins == "all")
@@ -187,14 +188,16 @@ class EnsembleForecaster(BaseEstimator):
 
         Returns
         -------
-        DataFrame with unique_id, ds and p_up in [0, 1]; of a quantile model it is read off the forecast distribution.
+        DataFrame with unique_id, ds and p_up in [0, 1]; of a quantile model it is read off the forecast distribution. For the label ``barrier``
+        p_take, p_stop and p_timeout, which sum to 1, in place of p_up.
         """
         panel, where, forecast_NHQ = self._forecast(frame, origins)
         if self.kind == "direction":
-            up_NH = forecast_NHQ[..., 1]
+            columns = self._chances(forecast_NHQ)
         else:
             up_NH = forecasts.probability_up(forecast_NHQ, panel.y_filled[where.rows(panel)], tuple(self.quantiles))
-        return forecasts.frame(panel, where, {"p_up": up_NH}, with_origin=origins == "all")
+            columns = {"p_up": up_NH}
+        return forecasts.frame(panel, where, columns, with_origin=origins == "all")
 
     def history(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the history that a frame holds as this model reads it: unique_id, ds, y."""
@@ -268,6 +271,12 @@ class EnsembleForecaster(BaseEstimator):
             where = Origins.between(np.full(panel.n_series, MIN_STEPS - 1), panel.ends_S)
         with artefact.blaming(self._folder) if self._folder is not None else nullcontext():
             return panel, where, self.ensemble_.predict(panel, where, Deadline.never())
+
+    def _chances(self, forecast_NHQ: np.ndarray) -> dict[str, np.ndarray]:
+        """Name the probabilities that users see: that of up, or of all three outcomes of a trade."""
+        classes = self.ensemble_.task.classes
+        shown = ("up",) if "up" in classes else ("take", "stop", "timeout")
+        return {f"p_{name}": forecast_NHQ[..., classes.index(name)] for name in shown}
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "ensemble_"):

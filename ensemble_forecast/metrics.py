@@ -1,7 +1,7 @@
 """How far off a forecast is. Smaller is better; arrays in, one number out; missing truth (NaN) is never scored.
 
 Every registered metric takes ``(truth_NH, forecast_NHQ, scale_N, quantiles)`` so that a name in a pipeline is enough to call it. For the kind
-``direction`` truth is 0 or 1 and the Q axis holds the probabilities of (down, up).
+``direction`` truth is the place of a class and the Q axis holds the probabilities of the classes, (down, up) or (stop, timeout, take).
 """
 
 import numpy as np
@@ -18,8 +18,13 @@ def pinball(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, quantiles: Levels) -
 
 def cross_entropy(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> np.ndarray:
     """Negative log probability of what happened: NH, in nats."""
-    chosen = np.where(truth_NH > 0.5, forecast_NHQ[..., 1], forecast_NHQ[..., 0])
-    return np.where(np.isnan(truth_NH), np.nan, -np.log(chosen))
+    return -np.log(given_to(truth_NH, forecast_NHQ))
+
+
+def given_to(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> np.ndarray:
+    """Probability that was given to what happened: NH, NaN where that is unknown."""
+    place_NH1 = np.nan_to_num(truth_NH).astype(np.int64)[..., None]
+    return np.where(np.isnan(truth_NH), np.nan, np.take_along_axis(forecast_NHQ, place_NH1, axis=-1)[..., 0])
 
 
 def cell_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels, kind: str) -> np.ndarray:
@@ -68,10 +73,16 @@ def coverage(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> float:
 
 
 def log_loss(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
-    """Mean cross-entropy of the probability of up, in nats; a coin has 0.693."""
+    """Mean cross-entropy, in nats; a coin has 0.693, even odds for three classes 1.099."""
     return float(np.nanmean(cross_entropy(truth_NH, forecast_NHQ)))
 
 
 def brier(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, scale_N: np.ndarray, quantiles: Levels) -> float:  # noqa: ARG001
-    """Mean squared error of the probability of up (Brier 1950); a coin has 0.25."""
-    return float(np.nanmean((truth_NH - forecast_NHQ[..., 1]) ** 2))
+    """Half the mean squared error of all probabilities (Brier 1950): of two classes, that of the probability of up; a coin has 0.25."""
+    return float(np.nanmean(squared_error(truth_NH, forecast_NHQ)))
+
+
+def squared_error(truth_NH: np.ndarray, forecast_NHQ: np.ndarray) -> np.ndarray:
+    """Half the squared error of the probabilities of all classes: NH."""
+    happened_NHQ = truth_NH[..., None] == np.arange(forecast_NHQ.shape[-1])
+    return np.where(np.isnan(truth_NH), np.nan, ((happened_NHQ - forecast_NHQ) ** 2).sum(axis=-1) / 2)

@@ -38,6 +38,9 @@ COMMENTS = {
     "horizon": "steps ahead",
     "season": "steps in a season: scales errors and defines the seasonal naive; without it: by the calendar (24 hours, 7 days ...) or the data",
     "kind": "quantiles, or direction: the probability that the target lies above its last value",
+    "label": "of directions: up, or barrier: whether take_profit, stop_loss or the end of the horizon is met first",
+    "take_profit": "distance of the barrier above, in units of the volatility over the horizon",
+    "stop_loss": "distance of the barrier below, in the same units",
     "transform": "auto: the search may try the logarithm where the target is positive; or none, log, asinh for all",
     "metric": "what the search minimises: sql, wql, mase, smape, rmse; log_loss or brier for direction",
     "test": "share of the newest rows that is locked away for `evaluate`",
@@ -67,6 +70,9 @@ class Pipeline(BaseModel):
     horizon: int = Field(ge=1)
     season: int | None = Field(default=None, ge=1)
     kind: Literal["quantiles", "direction"] = "quantiles"
+    label: Literal["up", "barrier"] = "up"
+    take_profit: float = Field(default=1.0, gt=0)
+    stop_loss: float = Field(default=1.0, gt=0)
     quantiles: tuple[float, ...] = DECILES
     transform: Literal["auto", "none", "log", "asinh"] = "auto"
     metric: str = "auto"
@@ -111,10 +117,20 @@ class Pipeline(BaseModel):
             raise ValueError(f"metric {self.metric!r} does not score kind {self.kind!r}; there are: {', '.join(suited)}")
         return self
 
+    @model_validator(mode="after")
+    def _label_suits_the_rest(self) -> Self:
+        if self.label == "barrier" and (self.kind != "direction" or self.transform not in ("auto", "none")):
+            raise ValueError(
+                f"label 'barrier' needs kind 'direction' and transform 'none' or 'auto', as barriers lie elsewhere under another one; got kind "
+                f"{self.kind!r} and transform {self.transform!r}"
+            )
+        return self
+
     @property
     def task(self) -> Task:
         """The forecasting task."""
-        return Task(horizon=self.horizon, season_length=self.season or 1, quantiles=self.quantiles, kind=self.kind, seed=self.seed)
+        asked = {name: getattr(self, name) for name in ("horizon", "quantiles", "kind", "label", "take_profit", "stop_loss", "seed")}
+        return Task(season_length=self.season or 1, **asked)
 
     @property
     def score_name(self) -> str:

@@ -74,6 +74,8 @@ class Study:
     @property
     def transforms(self) -> tuple[str, ...]:
         """Transforms a candidate may use, decided on the rows before the first window alone."""
+        if self.pipeline.label == "barrier":
+            return ("none",)  # under another one the barriers would lie elsewhere
         if self.pipeline.transform != "auto":
             return (self.pipeline.transform,)
         seen = self.panel.cut(self.plan.folds[0].cutoff_S).y

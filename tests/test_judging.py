@@ -9,6 +9,7 @@ from ensemble_forecast.data.samples import btc_usd_daily
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.findings.run import findings
+from ensemble_forecast.forecaster import load
 from ensemble_forecast.judging import _refuse_peeking, run_evaluate
 from ensemble_forecast.pipeline import check
 from ensemble_forecast.report.page import to_page
@@ -36,6 +37,45 @@ def test_missing_steps_are_never_scored_and_break_nothing(tmp_path, kind, horizo
     page = to_page(findings(study))
     for piece in ("eliability slope", "Hit rate among the surest forecasts, on the test rows", "right where called"):
         assert (piece in page) == (kind == "direction"), piece
+
+
+def test_the_outcome_of_a_trade_goes_from_the_search_to_the_verdict_the_report_and_the_forecast(tmp_path):
+    """Three classes all the way, on a market whose next moves are hinted at."""
+    rng = np.random.default_rng(1)
+    hint = rng.normal(size=600)
+    close = 100 * np.exp(0.01 * np.cumsum(np.concatenate([[0.0], hint[:-1]]) + 0.7 * rng.normal(size=600)))
+    frame = pd.DataFrame({"close": close, "hint": hint}, index=pd.date_range("2024-01-01", periods=600, name="ds"))
+    trials = (
+        {"family": "naive", "params": {}},
+        {"family": "xgboost", "params": {"rounds": 40, "depth": 3}},
+        {"family": "extra_trees", "params": {"trees": 30, "balanced": True}},
+        {"family": "hist_gradient_boosting", "params": {"rounds": 30, "leaves": 8}},
+    )
+    settings = {"source": FRAME, "target": "close", "freq": "D", "kind": "direction", "label": "barrier", "take_profit": 0.7, "stop_loss": 0.5}
+    pipeline = check(settings | {"horizon": 3, "features": (), "trials": trials, "budget": "10m", "backtest": True}, "test")
+    study = open_study("trade", tmp_path, pipeline, frame=frame, log=silent)
+    run_search(study, workers=1)
+    assert [line["state"] for line in study.folder.ledger()] == ["finished"] * 4, study.folder.ledger()
+    with working(study, 1, "cpu") as pool:
+        stacking.stack(study, pool, Deadline.never(), arms=False)
+    verdict = run_evaluate(study)
+    assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
+    assert verdict["verdict"] == "evidence of skill"
+    assert set(verdict["tests"]) == {"base_rate", "even_odds"}
+    assert verdict["directions"]["hit_rate"] > 0.6
+    assert verdict["probabilities"]["recalibration"]["slope"] > 0.3
+    assert 0 < verdict["probabilities"]["abstaining"][0]["share"] < 1
+    page = to_page(findings(study))
+    for piece in ("Probability of take", "Reliability slope", "right where called"):
+        assert piece in page
+    model = load(study.folder.path / "ensemble")
+    told = model.predict_proba(frame)
+    assert list(told) == ["unique_id", "ds", "p_take", "p_stop", "p_timeout"]
+    np.testing.assert_allclose(told[["p_take", "p_stop", "p_timeout"]].sum(axis=1), 1)
+    labelled = model.predict(frame)
+    likeliest = labelled[["p_take", "p_stop", "p_timeout"]].idxmax(axis=1).str.removeprefix("p_")
+    assert (labelled["label"] == likeliest).all()
+    assert (np.diff(told["p_timeout"]) < 0.1).all(), "the longer, the likelier a barrier is met"
 
 
 def test_the_calibration_of_probabilities_has_seen_nothing_of_the_test_rows(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble_forecast.data.barriers import first_touch, recent_volatility
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 
@@ -83,9 +84,11 @@ def steps_until(panel: Panel, stamp: np.datetime64) -> np.ndarray:
 
 
 def outcome(panel: Panel, origins: Origins, task: Task) -> np.ndarray:
-    """Gather what forecasts are scored against: the target, or for kind ``direction`` the label (1 up, 0 not), NaN where unknown; NH."""
+    """Gather what forecasts are scored against: the target, or for kind ``direction`` the place of the class that happened, NaN where unknown; NH."""
     truth_NH = truth(panel, origins, task.horizon)
     if task.kind == "quantiles":
         return truth_NH
     last_N = panel.y_filled[origins.rows(panel)]
+    if task.label == "barrier":
+        return first_touch(truth_NH - last_N[:, None], recent_volatility(panel, origins.rows(panel), origins.step), task)
     return np.where(np.isnan(truth_NH), np.nan, (truth_NH > last_N[:, None]).astype(float))

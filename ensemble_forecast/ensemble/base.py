@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.special import softmax
 
-from ensemble_forecast.data.task import KINDS, Task
+from ensemble_forecast.data.task import ASKED, Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.forecasts import PROBABILITY_FLOOR, normalise
 from ensemble_forecast.learners.base import check_fitted
@@ -70,22 +71,22 @@ class Needs:
     series, cells
         Least series, and least scored (row, step) pairs.
     kinds
-        Kinds of task.
+        Kinds of task, of ``data.task.ASKED``.
     traits
         Whether it reads `Rows.traits_NF`.
     """
 
     series: int = 1
     cells: int = 1
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = ASKED
     traits: bool = False
 
     def lacking(self, truth_NH: np.ndarray, rows: Rows, task: Task) -> str:
         """Say what is missing; empty where nothing is."""
         known_NH = np.isfinite(truth_NH)
         n_series, n_cells = len(np.unique(rows.series[known_NH.any(axis=1)])), int(known_NH.sum())
-        if task.kind not in self.kinds:
-            return f"it combines {' and '.join(self.kinds)}, not {task.kind}"
+        if task.asked not in self.kinds:
+            return f"it combines {' and '.join(self.kinds)}, not {task.asked}"
         if n_series < self.series:
             return f"it needs {self.series} series to learn from; there are {n_series}"
         if n_cells < self.cells:
@@ -111,7 +112,7 @@ class Combiner(abc.ABC):
         Parameters
         ----------
         forecasts_NHQM
-            Out-of-fold forecasts of M members, of either float type, in the target's unit (kind ``direction``: probabilities of down and up);
+            Out-of-fold forecasts of M members, of either float type, in the target's unit (kind ``direction``: probabilities of the classes);
             NaN where a member does not serve.
         truth_NH
             ``data.origins.outcome``; NaN where unknown.
@@ -179,20 +180,29 @@ def served(forecasts_NHQM: np.ndarray) -> np.ndarray:
 
 
 def opened(forecasts: np.ndarray, kind: str, axis: int = -2) -> np.ndarray:
-    """Put forecasts on the scale where they are averaged: quantiles as they are, class probabilities as one log-odds of up (Q = 1)."""
+    """Put forecasts on the scale where they are averaged: quantiles as they are, class probabilities as log-odds against the first class (Q - 1)."""
     if kind == "quantiles":
         return forecasts
     bounded = np.clip(forecasts, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
-    log_odds = np.log(np.take(bounded, 1, axis)) - np.log(np.take(bounded, 0, axis))
-    return np.expand_dims(log_odds, axis)
+    logarithm = np.log(bounded)
+    first, *others = np.split(logarithm, logarithm.shape[axis], axis)
+    return np.concatenate(others, axis) - first
 
 
 def closed(values_NHQ: np.ndarray, kind: str) -> np.ndarray:
     """Undo `opened` after averaging and make the forecast coherent."""
     if kind == "quantiles":
         return np.sort(values_NHQ, axis=-1)
-    up_NHQ = 1 / (1 + np.exp(-values_NHQ))
-    return normalise(np.concatenate([1 - up_NHQ, up_NHQ], axis=-1))
+    return normalise(classes_of(values_NHQ))
+
+
+def classes_of(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities of all classes from log-odds of each against the first, on the last axis."""
+    if log_odds.shape[-1] == 1:
+        up = 1 / (1 + np.exp(-log_odds))
+        return np.concatenate([1 - up, up], axis=-1)
+    shares: np.ndarray = softmax(np.concatenate([np.zeros_like(log_odds[..., :1]), log_odds], axis=-1), axis=-1)
+    return shares
 
 
 def weighted(forecasts_NHQM: np.ndarray, weights_M: np.ndarray, kind: str) -> np.ndarray:

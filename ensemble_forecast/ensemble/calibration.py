@@ -70,9 +70,9 @@ class Calibration:
             skew_strength = self.strength_ * (1 + self.place_strength_) / 2
             self.shifts_BQ_ = self.strength_ * width_BQ + skew_strength * skew_BQ + self.place_strength_ * place_BQ
         elif n_clusters:
-            chosen = choose(opened(forecast_NHQ, task.kind, axis=-1)[..., 0], truth_NH, rows, task)
+            chosen = choose(opened(forecast_NHQ, task.kind, axis=-1), truth_NH, rows, task)
             self.curve_, self.numbers_ = chosen.name, chosen.numbers
-            self.thresholds_ = thresholds(closed(chosen.unseen_NH[..., None], task.kind), truth_NH, n_clusters)
+            self.thresholds_ = thresholds(closed(chosen.unseen_NHQ, task.kind), truth_NH, n_clusters)
         return self
 
     def apply(self, forecast_NHQ: np.ndarray) -> np.ndarray:

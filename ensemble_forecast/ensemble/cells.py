@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.ensemble.base import Rows, clusters, opened, served
-from ensemble_forecast.metrics import pinball
+from ensemble_forecast.ensemble.base import Rows, classes_of, clusters, opened, served
+from ensemble_forecast.metrics import cross_entropy, pinball
 from ensemble_forecast.seeds import generator
 
 MAX_VALUES = 200_000  # cells x levels: 400 k lowered the loss by less than 0.01 % in twice the time
@@ -27,7 +27,7 @@ class Cells:
     values_CQM
         Member forecasts on the scale where they are averaged (`base.opened`); quantiles as errors: forecast minus truth, over the scale.
     truth_C
-        Zero for quantiles; for direction the label, 0 or 1.
+        Zero for quantiles; for direction the place of the class.
     cluster_C
         Independent group of each cell, from 0.
     row_C, step_C
@@ -57,13 +57,19 @@ class Cells:
         """Loss of each cell under a combined forecast on the same scale, (C,): `metrics.cell_loss`."""
         if self.kind == "quantiles":
             return pinball(self.truth_C, combined_CQ, self.quantiles)
-        return np.logaddexp(0, np.where(self.truth_C > 0.5, -1, 1) * combined_CQ[..., 0])
+        if combined_CQ.shape[-1] == 1:
+            return np.logaddexp(0, np.where(self.truth_C > 0.5, -1, 1) * combined_CQ[..., 0])
+        return cross_entropy(self.truth_C, classes_of(combined_CQ))
 
     def slopes(self, combined_CQ: np.ndarray) -> np.ndarray:
         """Differentiate the mean loss with respect to each value of the combined forecast, (C, Q)."""
         if self.kind == "quantiles":
             return 2 * ((combined_CQ > self.truth_C[:, None]) - np.asarray(self.quantiles)) / combined_CQ.size
-        return (1 / (1 + np.exp(-combined_CQ)) - self.truth_C[:, None]) / len(combined_CQ)
+        return (classes_of(combined_CQ)[:, 1:] - self.happened()) / len(combined_CQ)
+
+    def happened(self) -> np.ndarray:
+        """1 for the class that happened, of those but the first: (C, Q)."""
+        return (self.truth_C[:, None] == np.arange(1, self.values_CQM.shape[1] + 1)).astype(float)
 
     def member_losses(self) -> np.ndarray:
         """Mean loss of each member, (M,)."""
@@ -92,7 +98,7 @@ def sample(
 def draw(scored_NH: np.ndarray, task: Task, max_values: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose scored cells, all of them where there are few: rows and steps, two int64 (C,), in the order of the rows."""
     row_C, step_C = np.nonzero(scored_NH)
-    limit = max(1, max_values // (1 if task.kind == "direction" else task.n_outputs))
+    limit = max(1, max_values // (task.n_outputs - (task.kind == "direction")))
     if len(row_C) <= limit:
         return row_C, step_C
     drawn = np.sort(generator(task.seed, "cells").choice(len(row_C), limit, replace=False))

@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.ensemble.base import Rows, WeightedCombiner
+from ensemble_forecast.ensemble.base import Rows, WeightedCombiner, classes_of
 from ensemble_forecast.ensemble.cells import Cells, sample
 from ensemble_forecast.seeds import generator
 
@@ -23,8 +23,8 @@ class LinearStack(WeightedCombiner):
     """Regress the truth on the members, without negative weights, pulled to equal ones (Breiman 1996, doi:10.1007/BF00117832).
 
     All levels count alike: a cell and level is a row of the regression, its values in units of the series' scale (kind ``direction``:
-    probabilities of up). Weights sum to one. The ridge penalty on their distance from 1 / M is the one that loses least by the contest's own
-    loss on clusters left out, four folds of them.
+    probabilities of the classes but the first). Weights sum to one. The ridge penalty on their distance from 1 / M is the one that loses least by
+    the contest's own loss on clusters left out, four folds of them.
 
     After `fit`: `penalty_`.
     """
@@ -65,5 +65,5 @@ def _errors(cells: Cells) -> np.ndarray:
     """Errors of the members, a row a cell and level: (K, M)."""
     if cells.kind == "quantiles":
         return np.clip(cells.values_CQM, -LARGEST_ERROR, LARGEST_ERROR).reshape(-1, cells.n_members)
-    up_CM = 1 / (1 + np.exp(-cells.values_CQM[:, 0]))
-    return up_CM - cells.truth_C[:, None]
+    shares_CMQ = classes_of(np.moveaxis(cells.values_CQM, 1, -1))[..., 1:]
+    return np.moveaxis(shares_CMQ - cells.happened()[:, None], 1, -1).reshape(-1, cells.n_members)

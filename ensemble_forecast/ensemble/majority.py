@@ -24,7 +24,7 @@ class Majority(Combiner):
     fall with the share of votes (isotonic regression; Zadrozny and Elkan 2002, doi:10.1145/775047.775151), and cells count as much as there
     are independent clusters behind them. How sure a member is of its call is not heard, so one that is overconfident does no harm.
 
-    Quantiles have no votes: for kind ``quantiles`` this is the simple average.
+    Quantiles have no votes, and three classes have no majority: for them this is the simple average.
 
     After `fit`: `up_K_`, the probability of up at shares 0, 1/M, ..., 1 of the votes; linear between them.
     """
@@ -37,7 +37,7 @@ class Majority(Combiner):
         """Count; see `Combiner.fit`."""
         self.weights_M_, self.kind_ = equal_weights(forecasts_NHQM), task.kind
         self.up_K_ = np.zeros(0)
-        if task.kind == "direction":
+        if task.asked in self.needs.kinds:
             share_NH = vote_share(forecasts_NHQM)
             known_NH = np.isfinite(share_NH) & np.isfinite(truth_NH)
             n_clusters = len(np.unique(clusters(rows, task.horizon)[known_NH.any(axis=1)]))
@@ -47,7 +47,7 @@ class Majority(Combiner):
     def combine(self, forecasts_NHQM: np.ndarray, rows: Rows) -> np.ndarray:  # noqa: ARG002
         """Vote; see `Combiner.combine`."""
         check_fitted(self)
-        if self.kind_ == "quantiles":
+        if not len(self.up_K_):
             return weighted(forecasts_NHQM, self.weights_M_, self.kind_)
         up_NH = np.interp(vote_share(forecasts_NHQM), np.linspace(0, 1, len(self.up_K_)), self.up_K_)
         return normalise(np.stack([1 - up_NH, up_NH], axis=-1))

@@ -8,6 +8,7 @@ import numpy as np
 from ensemble_forecast.ensemble.conformal_sets import PROMISED, sets
 from ensemble_forecast.evaluate.rates import wilson
 from ensemble_forecast.evaluate.sample import Sample
+from ensemble_forecast.metrics import given_to
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -36,7 +37,13 @@ def surest(truth_NH: np.ndarray, up_NH: np.ndarray, sample: Sample) -> list[Reco
         least = np.sort(sure_NH[known_NH])[-math.ceil(asked * known_NH.sum())]
         called_NH = (sure_NH >= max(least, 0.0)) & known_NH
         if called_NH.any():
-            rows.append({"asked": asked, "least": 0.5 + float(sure_NH[called_NH].min()), **_called(truth_NH, up_NH > 0.5, called_NH, sample)})
+            rows.append(
+                {
+                    "asked": asked,
+                    "least": 0.5 + float(sure_NH[called_NH].min()),
+                    **_called((up_NH > 0.5) == (truth_NH > 0.5), called_NH, known_NH, sample),
+                }
+            )
     return rows
 
 
@@ -50,7 +57,7 @@ def abstaining(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, thresholds: np.nd
 
     Returns
     -------
-    a row a promise: ``promised``, ``held`` share of sets with what happened in them, its ``held_interval``; ``both`` and ``neither``, the shares of
+    a row a promise: ``promised``, ``held`` share of sets with what happened in them, its ``held_interval``; ``several`` and ``none``, the shares of
     the two kinds of abstention; ``share``, ``hit_rate``, ``interval`` and ``bets`` of what was called, without a hit rate where nothing was.
     """
     known_NH = np.isfinite(truth_NH)
@@ -58,25 +65,26 @@ def abstaining(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, thresholds: np.nd
     for promised, threshold in zip(PROMISED, thresholds, strict=False) if known_NH.any() else ():
         inside_NHQ = sets(forecast_NHQ, float(threshold))
         size_NH = inside_NHQ.sum(axis=-1)
-        held = float(np.where(truth_NH > 0.5, inside_NHQ[..., 1], inside_NHQ[..., 0])[known_NH].mean())
+        inside_NH = given_to(truth_NH, inside_NHQ.astype(float)) == 1
+        held = float(inside_NH[known_NH].mean())
         rows.append(
             {
                 "promised": promised,
                 "held": held,
                 "held_interval": wilson(held, sample.take(np.flatnonzero(known_NH.any(axis=1))).bets),
-                "both": float((size_NH == 2)[known_NH].mean()),
-                "neither": float((size_NH == 0)[known_NH].mean()),
-                **_called(truth_NH, inside_NHQ[..., 1], (size_NH == 1) & known_NH, sample),
+                "several": float((size_NH > 1)[known_NH].mean()),
+                "none": float((size_NH == 0)[known_NH].mean()),
+                **_called(inside_NH, (size_NH == 1) & known_NH, known_NH, sample),
             }
         )
     return rows
 
 
-def _called(truth_NH: np.ndarray, rises_NH: np.ndarray, called_NH: np.ndarray, sample: Sample) -> Record:
+def _called(hit_NH: np.ndarray, called_NH: np.ndarray, known_NH: np.ndarray, sample: Sample) -> Record:
     """Count hits among the cells that are called."""
-    share = float(called_NH.sum() / np.isfinite(truth_NH).sum())
+    share = float(called_NH.sum() / known_NH.sum())
     if not called_NH.any():
         return {"share": share, "hit_rate": None, "interval": [0.0, 1.0], "bets": 0}
     bets = sample.take(np.flatnonzero(called_NH.any(axis=1))).bets
-    hit_rate = float((rises_NH == (truth_NH > 0.5))[called_NH].mean())
+    hit_rate = float(hit_NH[called_NH].mean())
     return {"share": share, "hit_rate": hit_rate, "interval": wilson(hit_rate, bets), "bets": bets}

@@ -72,9 +72,9 @@ class Market:
 
 
 def strength(forecast_NHQ: np.ndarray, last_N: np.ndarray, task: Task) -> np.ndarray:
-    """How far a forecast leans at the end of its horizon: expected return of the median, or probability of a rise less that of a fall: (N,)."""
+    """How far a forecast leans at the end of its horizon: expected return of the median, or chance of the best class less that of the worst: (N,)."""
     if task.kind == "direction":
-        lean_N: np.ndarray = forecast_NHQ[:, -1, 1] - forecast_NHQ[:, -1, 0]
+        lean_N: np.ndarray = forecast_NHQ[:, -1, -1] - forecast_NHQ[:, -1, 0]
     else:
         lean_N = median_of(forecast_NHQ, task.quantiles)[:, -1] / last_N - 1
     return np.nan_to_num(lean_N)

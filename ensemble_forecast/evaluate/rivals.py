@@ -18,7 +18,8 @@ NAMES = {
     "mean_change": "the average change so far",
     "mean_level": "the average level so far",
     "last_sign": "repeating the last direction",
-    "base_rate": "always giving the share of rises so far",
+    "base_rate": "always giving the shares so far",
+    "even_odds": "even odds for every outcome",
     "coin": "a fair coin",
 }
 
@@ -28,7 +29,7 @@ def rivals(panel: Panel, task: Task, cutoff_S: np.ndarray, origins: Origins) -> 
 
     For quantiles: the last value (for prices, a return of zero), the last season where there is one, the distribution of all changes so far
     (the mean return) and of all levels so far, and the last direction at its average size. For kind ``direction``: the share of rises so far, a fair
-    coin, and how often the last direction held.
+    coin, and how often the last direction held; for barriers the shares so far, and even odds.
 
     Parameters
     ----------
@@ -41,7 +42,9 @@ def rivals(panel: Panel, task: Task, cutoff_S: np.ndarray, origins: Origins) -> 
     """
     naive_NHQ = fit_plain("naive", panel, task, cutoff_S).predict(panel, origins, Deadline.never())
     if task.kind == "direction":
-        coin_NHQ = np.full(naive_NHQ.shape, 0.5)
+        coin_NHQ = np.full(naive_NHQ.shape, 1 / task.n_outputs)
+        if task.label == "barrier":
+            return {"base_rate": naive_NHQ, "even_odds": coin_NHQ}
         return {"base_rate": naive_NHQ, "coin": coin_NHQ, "last_sign": _last_direction(panel, task, cutoff_S, origins)}
     found = {"naive": naive_NHQ}
     if task.season_length > 1:

@@ -1,5 +1,6 @@
 """A negative control: on changes in shuffled order nobody can be skilled, and whoever finds skill there is broken."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ MOST_WINS = 1  # of five: more have a chance of 2 %
 def shuffle_control(panel: Panel, task: Task, deadline: Deadline) -> dict[str, Any]:
     """Let a ridge and the naive forecast series whose changes were shuffled, by the same windows, learners and test as everything else.
 
-    Medians are compared (probabilities for kind ``direction``): the spread of a forecast may well be better than the naive's.
+    Medians are compared (probabilities of up for kind ``direction``, whatever its label): the spread of a forecast may well be better than that of
+    the naive.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def shuffle_control(panel: Panel, task: Task, deadline: Deadline) -> dict[str, A
     -------
     ``p_values`` of the ridge's wins, one a shuffle, ``wins`` (below 0.05), ``passed`` (at most one win), and a ``reason`` where it could not be made.
     """
-    p_values: list[float] = []
+    task, p_values = replace(task, label="up"), list[float]()
     try:
         for number in range(SHUFFLES):
             if number and deadline.passed():

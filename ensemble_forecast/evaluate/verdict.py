@@ -14,6 +14,7 @@ from ensemble_forecast.evaluate.rates import smallest_rate, wilson
 from ensemble_forecast.evaluate.recalibration import recalibration
 from ensemble_forecast.evaluate.sample import Sample, over_horizon
 from ensemble_forecast.evaluate.sentence import sentence
+from ensemble_forecast.evaluate.touched import as_directions
 from ensemble_forecast.metrics import coverage, median_of
 
 SKILL, WEAK, NONE = "evidence of skill", "weak evidence", "no evidence of skill"
@@ -29,7 +30,7 @@ class Opened:
     Parameters
     ----------
     truth_NH
-        The target, or for kind ``direction`` the label; NaN where unknown.
+        The target, or for kind ``direction`` the place of the class; NaN where unknown.
     ensemble_NHQ, rivals
         Forecasts; of the rivals by name (`rivals.rivals`).
     last_N, scale_N
@@ -65,7 +66,8 @@ def judge(opened: Opened, trials: Report, control: Report, opened_at: list[str],
     * Diebold-Mariano: a smaller loss than the best naive rival's, the one with the smallest loss on this very test;
     * Pesaran-Timmermann: directions called better than chance. A quantile forecast calls the sign of the change from the last value by its median;
       where the best naive calls changing directions itself (a season, a mean to return to), to know these is no skill, and the change from its
-      median is called instead. For kind ``direction`` what the best naive foresaw is taken out of the outcome first;
+      median is called instead. For kind ``direction`` what the best naive foresaw is taken out of the outcome first; of barriers the
+      directions are those of the trades that met one;
     * superior predictive ability of the best of all trials, out of fold. It guards against the luck of the best of many, but speaks of the trials
       and not of what was made of them: it counts only where the ensemble's own loss is below the best naive's too, and is 1 elsewhere.
 
@@ -159,7 +161,9 @@ def _signs(used: Opened, best_naive: str) -> Test:
     """Test the directions called against what the best naive foresaw of them."""
     rival_NHQ = used.rivals[best_naive]
     if used.task.kind == "direction":
-        return directions(used.truth_NH, _called(used.ensemble_NHQ[..., 1], 0.5), rival_NHQ[..., 1], used.sample)
+        rose_NH, chance_NH2 = as_directions(used.truth_NH, used.ensemble_NHQ)
+        expected_NH = as_directions(used.truth_NH, rival_NHQ)[1][..., 1]
+        return directions(rose_NH, _called(chance_NH2[..., 1], 0.5), expected_NH, used.sample)
     from_NH = np.repeat(used.last_N[:, None], rival_NHQ.shape[1], axis=1)
     naive_NH = median_of(rival_NHQ, used.task.quantiles)
     if len(np.unique(np.sign(naive_NH - from_NH))) > 1:
@@ -177,7 +181,8 @@ def _called(forecast_NH: np.ndarray, level_NH: np.ndarray | float) -> np.ndarray
 def _hits(used: Opened) -> Report:
     """Count the directions of change called right, of those called at all, and tell how high that rate would have to be to show."""
     if used.task.kind == "direction":
-        rose_NH, called_NH = used.truth_NH, _called(used.ensemble_NHQ[..., 1], 0.5)
+        rose_NH, chance_NH2 = as_directions(used.truth_NH, used.ensemble_NHQ)
+        called_NH = _called(chance_NH2[..., 1], 0.5)
     else:
         rose_NH = np.where(np.isnan(used.truth_NH), np.nan, used.truth_NH > used.last_N[:, None])
         called_NH = _called(median_of(used.ensemble_NHQ, used.task.quantiles), used.last_N[:, None])
@@ -191,9 +196,10 @@ def _hits(used: Opened) -> Report:
 
 def _probabilities(used: Opened) -> Report:
     """Tell whether probabilities can be taken at their word, and what calling only the surest would have come to."""
+    rose_NH, chance_NH2 = as_directions(used.truth_NH, used.ensemble_NHQ)
     return {
-        "recalibration": recalibration(used.truth_NH, used.ensemble_NHQ, used.sample),
-        "surest": surest(used.truth_NH, used.ensemble_NHQ[..., 1], used.sample),
+        "recalibration": recalibration(rose_NH, chance_NH2, used.sample),
+        "surest": surest(rose_NH, chance_NH2[..., 1], used.sample),
         "abstaining": abstaining(used.truth_NH, used.ensemble_NHQ, used.thresholds, used.sample),
     }
 

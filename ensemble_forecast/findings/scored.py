@@ -13,6 +13,7 @@ from ensemble_forecast.ensemble.traits import rows_at
 from ensemble_forecast.evaluate.abstention import surest
 from ensemble_forecast.evaluate.rates import wilson
 from ensemble_forecast.evaluate.sample import Sample, over_horizon
+from ensemble_forecast.evaluate.touched import as_directions
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.overview import leaderboard
@@ -53,7 +54,10 @@ def scored(study: Study, ensemble: Ensemble | None) -> Record:
     group_N = place_N * min(len(stamps), MOST_TIMES) // len(stamps)
     groups = [group_N == group for group in np.unique(group_N)]
     first = next(iter(forecasts))
-    own = {"surest": surest(truth_NH, forecasts[first][..., 1], sample)} if task.kind == "direction" else {}
+    own = {}
+    if task.kind == "direction":
+        rose_NH, chance_NH2 = as_directions(truth_NH, forecasts[first])
+        own = {"surest": surest(rose_NH, chance_NH2[..., 1], sample)}
     return {
         **own,
         "reason": None,
@@ -76,6 +80,8 @@ def reliability(truth_NH: np.ndarray, forecast_NHQ: np.ndarray, task: Task, bets
     quantiles: the share of outcomes at or below each level; of probabilities of up: the share of rises where so much was promised. Of
     quantiles also ``coverage``: the same rows for the intervals between two levels that mirror each other.
     """
+    if task.kind == "direction":
+        truth_NH, forecast_NHQ = as_directions(truth_NH, forecast_NHQ)
     known_NH = np.isfinite(truth_NH)
     if task.kind == "direction":
         up_C, rose_C = forecast_NHQ[..., 1][known_NH], truth_NH[known_NH]

@@ -12,7 +12,7 @@ from ensemble_forecast.data.ragged import accumulate
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
-from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, recipe_for_refit
+from ensemble_forecast.learners.base import Learner, Size, Wrapper, check_fitted, read_off, recipe_for_refit
 from ensemble_forecast.windows import Roles
 
 FLOOR_SHARE = 0.01  # of the mean size so far: what a zero counts as under the logarithm (keeps log models sane on small values)
@@ -47,6 +47,8 @@ class Transformed(Wrapper):
 
     transform: str
     member: Learner
+
+    kinds = read_off(lambda self: tuple(kind for kind in self.member.kinds if kind != "barrier"))  # barriers lie elsewhere under a transform
 
     def __post_init__(self) -> None:
         if self.transform not in TRANSFORMS:

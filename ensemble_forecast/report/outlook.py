@@ -16,8 +16,12 @@ def forecast(findings: Record) -> str:
     ahead = findings["ahead"]
     if ahead["reason"]:
         return missing(findings, ahead)
-    direction = "p_up" in ahead["series"][0]["future"]
-    if direction:
+    direction = findings["settings"]["kind"] == "direction"
+    if "p_take" in ahead["series"][0]["future"]:
+        intro = paragraph(
+            "How likely it is that by each step ahead a position has met its barrier above (take), the one below (stop), or neither yet (timeout)."
+        )
+    elif direction:
         intro = paragraph("The probability that the target lies above its last value, for each step ahead; 50 % is a coin.")
     else:
         intro = paragraph(
@@ -143,8 +147,13 @@ def _fan(series: Record) -> str:
 
 
 def _chances(series: Record) -> str:
-    """Draw the past, and the probability of a rise at each step ahead."""
+    """Draw the past, and the probability of a rise, or of each outcome of a trade, at each step ahead."""
     past, future = series["past"], series["future"]
     history = Mark(name="history", x=[instant(stamp) for stamp in past["ds"]], y=past["y"], tone="quiet")
     drawn = chart(f"Recent past of {series['id']}", [history], x_name="", y_name="target", x_form=dated(past["ds"]))
-    return drawn + bars("Probability of a rise", [(stamp, p, f"{p:.1%}") for stamp, p in zip(future["ds"], future["p_up"], strict=True)], full=1)
+    names = {"p_up": "a rise", "p_take": "take", "p_stop": "stop", "p_timeout": "timeout"}
+    return drawn + "".join(
+        bars(f"Probability of {name}", [(f"{stamp} {name}", p, f"{p:.1%}") for stamp, p in zip(future["ds"], future[key], strict=True)], full=1)
+        for key, name in names.items()
+        if key in future
+    )

@@ -45,9 +45,9 @@ def write_plot(path: Path, history: pd.DataFrame, forecast: pd.DataFrame) -> Non
                     line={"width": 0},
                     name=f"{series}: {low} to {high}",
                 )
-        column = "0.5" if "0.5" in future else "p_up"
-        figure.add_scatter(
-            x=future["ds"], y=future[column], name=f"{series}: {'median' if column == '0.5' else 'probability of up'}", line={"color": "#1f77b4"}
-        )
+        for column in [name for name in future.columns if name == "0.5" or name.startswith("p_")]:
+            told = "median" if column == "0.5" else f"probability of {column.removeprefix('p_')}"
+            colour = {"p_stop": "#d62728", "p_timeout": "#7f7f7f"}.get(column, "#1f77b4")
+            figure.add_scatter(x=future["ds"], y=future[column], name=f"{series}: {told}", line={"color": colour})
     figure.update_layout(template="plotly_white", margin={"l": 40, "r": 20, "t": 30, "b": 40}, legend={"orientation": "h"})
     atomic.write_text(path, figure.to_html(include_plotlyjs=True, full_html=True))

@@ -20,10 +20,10 @@ def sureness(findings: Record) -> str:
         parts.append(
             paragraph(
                 "Conformal sets: classes are taken into a set until it holds what happens as often as promised, as the out-of-fold forecasts bear "
-                "it out. A set of one class is a call; one of both classes, or of none, is an abstention. In brackets 95 % intervals."
+                "it out. A set of one class is a call; one of several, or of none, is an abstention. In brackets 95 % intervals."
             )
         )
-        parts.append(table(["promised", "held", "called", "right where called", "both", "neither"], map(_sets, judged["abstaining"])))
+        parts.append(table(["promised", "held", "called", "right where called", "several", "none"], map(_sets, judged["abstaining"])))
     return "".join(parts)
 
 
@@ -58,4 +58,4 @@ def _sets(row: Record) -> tuple[str, ...]:
     """Write a line of the table of sets."""
     right = "-" if row["hit_rate"] is None else f"{row['hit_rate']:.0%} [{row['interval'][0]:.0%}, {row['interval'][1]:.0%}]"
     held = f"{row['held']:.0%} [{row['held_interval'][0]:.0%}, {row['held_interval'][1]:.0%}]"
-    return (f"{row['promised']:.0%}", held, f"{row['share']:.0%}", right, f"{row['both']:.0%}", f"{row['neither']:.0%}")
+    return (f"{row['promised']:.0%}", held, f"{row['share']:.0%}", right, f"{row['several']:.0%}", f"{row['none']:.0%}")

@@ -131,7 +131,7 @@ class _Search:
         pool: Pool,
     ) -> None:
         self.run_folder, self.pool, self.deadline, self.on_event = run_folder, pool, deadline, on_event
-        self.kind, self.transforms, self.pruner = task.kind, transforms, pruner
+        self.kind, self.transforms, self.pruner = task.asked, transforms, pruner
         self.n_trials, self.is_fixed = n_trials, trials is not None
         self.history = History(run_folder)
         self.schedule = Schedule(deadline, self.history.costs, reserve)

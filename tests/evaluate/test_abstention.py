@@ -41,9 +41,9 @@ def test_only_sets_of_one_class_are_called():
     label = np.array([[1.0], [1.0], [1.0], [0.0], [np.nan]])
     forecast, sample = np.stack([1 - up, up], axis=-1), Sample(np.zeros(5, int), np.arange(5), 1)
     none, one, both, all_ = abstaining(label, forecast, np.array([0.05, 0.3, 0.55, 1.0]), sample)
-    assert (none["neither"], none["share"], none["held"], none["hit_rate"]) == (1.0, 0.0, 0.0, None)
-    assert (one["neither"], one["share"], one["hit_rate"], one["held"], one["bets"]) == (0.5, 0.5, 0.5, 0.25, 2)
-    assert (both["both"], both["share"], both["hit_rate"], both["held"]) == (0.5, 0.5, 0.5, 0.75)
-    assert (all_["both"], all_["held"]) == (1.0, 1.0)
+    assert (none["none"], none["share"], none["held"], none["hit_rate"]) == (1.0, 0.0, 0.0, None)
+    assert (one["none"], one["share"], one["hit_rate"], one["held"], one["bets"]) == (0.5, 0.5, 0.5, 0.25, 2)
+    assert (both["several"], both["share"], both["hit_rate"], both["held"]) == (0.5, 0.5, 0.5, 0.75)
+    assert (all_["several"], all_["held"]) == (1.0, 1.0)
     assert both["held_interval"] == wilson(0.75, 4)
     assert abstaining(label, forecast, np.empty(0), sample) == []

@@ -18,7 +18,7 @@ from ensemble_forecast.registry import CALIBRATIONS, COMBINERS, find
 N_SERIES, N_WINDOWS, HORIZON, MEMBERS = 6, 4, 3, 4
 LEVELS = (0.1, 0.5, 0.9)
 NEVER = Deadline.never()
-KINDS = ("quantiles", "direction")
+KINDS = ("quantiles", "direction", "barrier")
 every_case = pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in COMBINERS for kind in KINDS])
 
 
@@ -34,7 +34,8 @@ every_average = pytest.mark.parametrize(
 
 
 def task_of(kind):
-    return Task(horizon=HORIZON, season_length=4, quantiles=LEVELS, kind=kind)
+    label = {"kind": "direction", "label": "barrier"} if kind == "barrier" else {"kind": kind}
+    return Task(horizon=HORIZON, season_length=4, quantiles=LEVELS, **label)
 
 
 @functools.cache
@@ -53,6 +54,10 @@ def example(kind):
         truth_NH = rng.normal(10, 2, (n, HORIZON))
         point_NHM = truth_NH[..., None] + noise_M * rng.normal(size=(n, HORIZON, MEMBERS))
         forecasts_NHQM = point_NHM[:, :, None, :] + np.array([-1.3, 0, 1.3])[:, None] * noise_M
+    elif kind == "barrier":
+        truth_NH = rng.integers(0, 3, (n, HORIZON)).astype(float)
+        odds = (truth_NH[..., None] == np.arange(3))[..., None] / noise_M + rng.normal(size=(n, HORIZON, 3, MEMBERS))
+        forecasts_NHQM = np.exp(odds) / np.exp(odds).sum(axis=2, keepdims=True)
     else:
         truth_NH = (rng.random((n, HORIZON)) < 0.5).astype(float)
         up_NHM = 1 / (1 + np.exp(-((truth_NH[..., None] - 0.5) / noise_M + rng.normal(size=(n, HORIZON, MEMBERS)))))

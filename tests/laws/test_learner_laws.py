@@ -70,7 +70,8 @@ def roles_of(panel, task, **options):
 
 
 def task_of(kind):
-    return Task(horizon=HORIZON, season_length=SEASON, quantiles=LEVELS, kind=kind)
+    label = {"kind": "direction", "label": "barrier"} if kind == "barrier" else {"kind": kind}
+    return Task(horizon=HORIZON, season_length=SEASON, quantiles=LEVELS, **label)
 
 
 def fit(learner, panel, task, **options):
@@ -313,7 +314,7 @@ def test_a_learner_says_what_it_is(name):
     learner = ready(name)
     assert learner.family == name
     assert learner.group in {"linear", "statistical", "trees", "deep"}
-    assert set(learner.kinds) <= {"quantiles", "direction"}
+    assert set(learner.kinds) <= {"quantiles", "direction", "barrier"}
     assert learner.kinds
 
 

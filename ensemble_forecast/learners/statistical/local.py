@@ -28,7 +28,7 @@ LONGEST_SEASON = 400  # a year of days; the next one, a year of hours, would nee
 class LocalLearner(Learner, abc.ABC):
     """A learner that computes every forecast from one series' history; fitting only measures how wrong such forecasts were.
 
-    For kind ``direction`` (the naive learner only) it forecasts the base rate of up at each horizon step.
+    For kind ``direction`` (the naive learner only) it forecasts the base rates of the classes at each horizon step.
     """
 
     group: ClassVar[str] = "statistical"
@@ -113,6 +113,6 @@ def _newer_half(origins: Origins) -> Origins:
 
 
 def _base_rates(label_NH: np.ndarray, task: Task) -> np.ndarray:
-    """Share of downs and ups at each horizon step, with one of each added: (H, 2)."""
-    up_H = (np.nansum(label_NH, axis=0) + 1) / (np.isfinite(label_NH).sum(axis=0) + 2)
-    return tidy(np.stack([1 - up_H, up_H], axis=-1), task)
+    """Share of each class at each horizon step, with one of each added: (H, Q)."""
+    count_HQ = (label_NH[..., None] == np.arange(task.n_outputs)).sum(axis=0) + 1
+    return tidy(count_HQ / count_HQ.sum(axis=-1, keepdims=True), task)

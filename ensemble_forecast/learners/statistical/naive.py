@@ -10,10 +10,10 @@ from ensemble_forecast.learners.statistical.local import LocalLearner
 
 @dataclass(kw_only=True)
 class Naive(LocalLearner):
-    """Repeat the last value; for kind ``direction``, forecast how often the target rose before."""
+    """Repeat the last value; for kind ``direction``, forecast how often each class happened before."""
 
     family: ClassVar[str] = "naive"
-    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction", "barrier")
     fit_origins: ClassVar[int] = 2000
 
     def point(self, y_BL: np.ndarray, n_B: np.ndarray, season: int, horizon: int) -> np.ndarray:  # noqa: ARG002

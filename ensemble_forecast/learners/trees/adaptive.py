@@ -16,8 +16,9 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import Size
-from ensemble_forecast.learners.trees.corrector import Corrector
+from ensemble_forecast.learners.trees.corrector import Corrector, shares
 from ensemble_forecast.learners.trees.rows import FEATURES_S, Rows, rows_of
+from ensemble_forecast.metrics import given_to
 from ensemble_forecast.seeds import derive
 
 LOSSES = ("linear", "square", "exponential")
@@ -104,6 +105,6 @@ def _first(model: Any, n_trees: int) -> Any:
 def _loss(model: Any, x_RF: np.ndarray, stop: Rows, task: Task) -> float:
     """Mean absolute error on the stop rows; for kind ``direction`` the log loss."""
     if task.kind == "direction":
-        up_R = model.predict_proba(x_RF)[:, 1]
-        return float(np.average(-np.log(np.where(stop.target_R > 0, up_R, 1 - up_R).clip(1e-6)), weights=stop.weight_R))
+        given_R = given_to(stop.target_R, shares(model, x_RF, task.n_outputs))
+        return float(np.average(-np.log(given_R.clip(1e-6)), weights=stop.weight_R))
     return float(np.average(np.abs(stop.target_R - model.predict(x_RF)), weights=stop.weight_R))

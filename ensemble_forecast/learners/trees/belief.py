@@ -1,9 +1,13 @@
-"""What trees share that forecast directions: base rates, how much of a deviation from them is believed, and classes of equal weight."""
+"""What trees share that forecast directions: base rates, how much of a deviation from them is believed, and classes of equal weight.
+
+Q classes, as `Task.classes` names them; the shares of a row sum to 1.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 
+from ensemble_forecast.data.task import Task
 from ensemble_forecast.forecasts import PROBABILITY_FLOOR
 from ensemble_forecast.learners.trees.rows import Rows
 
@@ -11,26 +15,28 @@ CONFIDENCES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 DEFAULT_CONFIDENCE = 0.5  # where there is no stop role to choose by
 
 
-def base_rates(rows: Rows, horizon: int) -> np.ndarray:
-    """Share of up among the training rows of each horizon step, of all rows where a step has none: (H,)."""
-    count_H = np.bincount(rows.ahead_R - 1, minlength=horizon)
-    up_H = np.bincount(rows.ahead_R - 1, rows.target_R, minlength=horizon)
-    return np.where(count_H > 0, up_H / np.maximum(count_H, 1), rows.target_R.mean())
+def base_rates(rows: Rows, task: Task) -> np.ndarray:
+    """Share of each class among the training rows of each horizon step, of all rows where a step has none: (H, Q)."""
+    happened_RQ = rows.target_R[:, None] == np.arange(task.n_outputs)
+    count_HQ = np.stack([np.bincount(rows.ahead_R - 1, happened_R, minlength=task.horizon) for happened_R in happened_RQ.T], axis=-1)
+    total_H1 = count_HQ.sum(axis=-1, keepdims=True)
+    return np.where(total_H1 > 0, count_HQ / np.maximum(total_H1, 1), happened_RQ.mean(axis=0))
 
 
-def balanced(rows: Rows, rate_H: np.ndarray) -> Rows:
-    """Weigh labels so that at each horizon step both classes count the same where up is met at these rates."""
-    rate_R = _bounded(rate_H)[rows.ahead_R - 1]
-    return replace(rows, weight_R=np.where(rows.target_R > 0, 0.5 / rate_R, 0.5 / (1 - rate_R)))
+def balanced(rows: Rows, rate_HQ: np.ndarray) -> Rows:
+    """Weigh labels so that at each horizon step all classes count the same where they are met at these rates."""
+    rate_R = _bounded(rate_HQ)[rows.ahead_R - 1, rows.target_R.astype(int)]
+    return replace(rows, weight_R=1 / (rate_HQ.shape[1] * rate_R))
 
 
-def put_back(up: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """Turn probabilities learnt with both classes at the same weight into those at the rate of up that was met.
+def put_back(share: np.ndarray, rate: np.ndarray) -> np.ndarray:
+    """Turn shares learnt with all classes at the same weight into those at the rates that were met; classes on the last axis.
 
-    King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868: the odds are multiplied by those of the rate.
+    King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868: odds are multiplied by those of the rates.
     """
-    rate = _bounded(rate)
-    return up * rate / (up * rate + (1 - up) * (1 - rate))
+    met = share * _bounded(rate)
+    back: np.ndarray = met / met.sum(axis=-1, keepdims=True)
+    return back
 
 
 def _bounded(rate: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class Corrector(Learner):
     """One estimator for all series and horizon steps, on scaled features, correcting a base forecast.
 
     The forecast is the median, base + scale x output; quantiles come from a table of errors, in units of the window's scale, on origins that the
-    estimator did not see. Kind ``direction``: the probability of up, pulled towards the base rate of its horizon step.
+    estimator did not see. Kind ``direction``: the shares of the classes, pulled towards the base rates of their horizon step.
 
     Parameters
     ----------
@@ -56,11 +56,11 @@ class Corrector(Learner):
     confidence
         Kind ``direction`` only: how much of a deviation from the base rate is believed; None: chosen on the stop role.
     balanced
-        Kind ``direction`` only: let both classes weigh the same in training, and put forecasts back to the rates that were met.
+        Kind ``direction`` only: let all classes weigh the same in training, and put forecasts back to the rates that were met.
     """
 
     group: ClassVar[str] = "trees"
-    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction", "barrier")
     uses_past: ClassVar[bool] = True
     uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
@@ -90,7 +90,7 @@ class Corrector(Learner):
             judged = self._judged(roles.stop, task)
             stop = training_rows(panel, judged, task, layout, self.base, STOP_ROWS, f"{self.family}-stop")
         if task.kind == "direction":
-            self.rate_ = base_rates(rows, task.horizon)
+            self.rate_ = base_rates(rows, task)
             if self.balanced:
                 rows, stop = balanced(rows, self.rate_), None if stop is None else balanced(stop, self.rate_)
         estimator = witness = self._estimator(rows, stop, task, deadline)
@@ -138,15 +138,15 @@ class Corrector(Learner):
 
     def _forecast(self, grid: Grid, task: Task) -> np.ndarray:
         """Quantiles or class probabilities of a grid: NHQ."""
+        if task.kind == "direction":
+            share_NHQ = _outputs(self._estimators[0], grid.x_RF, task.n_outputs).reshape(*grid.base_NH.shape, -1)
+            return _believed(self._met(share_NHQ, self.rate_), self.rate_, self.confidence_)
         output_NH = _outputs(self._estimators[0], grid.x_RF).reshape(grid.base_NH.shape)
-        if task.kind == "quantiles":
-            return apply_table(grid.restore(np.clip(output_NH, -LARGEST_TARGET, LARGEST_TARGET)), grid.scale_N, self.table_)
-        up_NH = _believed(self._met(output_NH, self.rate_), self.rate_, self.confidence_)
-        return normalise(np.stack([1 - up_NH, up_NH], axis=2))
+        return apply_table(grid.restore(np.clip(output_NH, -LARGEST_TARGET, LARGEST_TARGET)), grid.scale_N, self.table_)
 
-    def _met(self, output: np.ndarray, rate: np.ndarray) -> np.ndarray:
-        """Read outputs of an estimator as probabilities of up at the rates that were met."""
-        return put_back(np.clip(output, 0.0, 1.0), rate) if self.balanced else output
+    def _met(self, share: np.ndarray, rate: np.ndarray) -> np.ndarray:
+        """Read the shares that an estimator gives as those at the rates that were met."""
+        return put_back(share, rate) if self.balanced else share
 
     def _residual_table(self, estimator: Any, panel: Panel, origins: Origins, task: Task, layout: Layout) -> np.ndarray:
         """Quantiles of (truth - point) / window scale for each horizon step."""
@@ -161,39 +161,39 @@ class Corrector(Learner):
             return self.confidence
         if stop is None:
             return DEFAULT_CONFIDENCE
-        rate_R = self.rate_[stop.ahead_R - 1]
-        output_R = self._met(_outputs(estimator, stop.x_RF), rate_R)
-        loss_KR = []
-        for confidence in CONFIDENCES:
-            up_R = _believed(output_R, rate_R, confidence)
-            loss_KR.append(cross_entropy(stop.target_R, np.stack([1 - up_R, up_R], axis=1)))
+        rate_RQ = self.rate_[stop.ahead_R - 1]
+        share_RQ = self._met(_outputs(estimator, stop.x_RF, rate_RQ.shape[1]), rate_RQ)
+        loss_KR = [cross_entropy(stop.target_R, _believed(share_RQ, rate_RQ, confidence)) for confidence in CONFIDENCES]
         excess_KR = np.stack(loss_KR) - loss_KR[int(np.argmin([loss_R.mean() for loss_R in loss_KR]))]
-        error_K = excess_KR.std(axis=1) / np.sqrt(max(len(output_R) / len(self.rate_), 1.0))  # targets of neighbouring origins overlap
+        error_K = excess_KR.std(axis=1) / np.sqrt(max(len(share_RQ) / len(self.rate_), 1.0))  # targets of neighbouring origins overlap
         self.stopped_["confidence"] = CONFIDENCES[int(np.flatnonzero(excess_KR.mean(axis=1) <= CAUTION * error_K).min())]
         return self.stopped_["confidence"]
 
 
-def _outputs(estimator: Any, x_RF: np.ndarray) -> np.ndarray:
-    """Read an estimator in blocks of always as many rows: the correction, or the probability of up; float64 (R,).
+def _outputs(estimator: Any, x_RF: np.ndarray, n_classes: int = 0) -> np.ndarray:
+    """Read an estimator in blocks of always as many rows: the correction, float64 (R,), or the shares of so many classes, (R, Q).
 
     A matrix product rounds a row differently depending on how many others there are, so the last block is padded.
     """
-    output_R = np.empty(len(x_RF))
+    output_R = np.empty((len(x_RF), n_classes) if n_classes else len(x_RF))
     for first in range(0, len(x_RF), READ_ROWS):
         block_RF = x_RF[first : first + READ_ROWS]
         padded_RF = np.concatenate([block_RF, np.zeros((READ_ROWS - len(block_RF), x_RF.shape[1]), dtype=x_RF.dtype)])
-        output_R[first : first + READ_ROWS] = _read(estimator, padded_RF)[: len(block_RF)]
+        read_R = shares(estimator, padded_RF, n_classes) if n_classes else np.asarray(estimator.predict(padded_RF), dtype=float).reshape(READ_ROWS)
+        output_R[first : first + READ_ROWS] = read_R[: len(block_RF)]
     return output_R
 
 
-def _read(estimator: Any, x_RF: np.ndarray) -> np.ndarray:
-    """Ask an estimator for the correction, or the probability of up."""
+def shares(estimator: Any, x_RF: np.ndarray, n_classes: int) -> np.ndarray:
+    """Ask a classifier for the shares of all classes, those that it never met included, or a regressor of a label for that of up: (R, Q)."""
     if not is_classifier(estimator):
-        return np.asarray(estimator.predict(x_RF), dtype=float).reshape(len(x_RF))
-    share_RC = estimator.predict_proba(x_RF)
-    return share_RC[:, list(estimator.classes_).index(1.0)] if 1.0 in estimator.classes_ else np.zeros(len(x_RF))
+        up_R = np.clip(np.asarray(estimator.predict(x_RF), dtype=float).reshape(len(x_RF)), 0.0, 1.0)
+        return np.stack([1 - up_R, up_R], axis=1)
+    share_RQ = np.zeros((len(x_RF), n_classes))
+    share_RQ[:, np.asarray(estimator.classes_).astype(int)] = estimator.predict_proba(x_RF)
+    return share_RQ
 
 
-def _believed(up: np.ndarray, rate: np.ndarray, confidence: float) -> np.ndarray:
-    """Pull probabilities towards base rates."""
-    return np.clip(rate + confidence * (np.clip(up, 0.0, 1.0) - rate), BOUND, 1 - BOUND)
+def _believed(share: np.ndarray, rate: np.ndarray, confidence: float) -> np.ndarray:
+    """Pull shares towards base rates; classes on the last axis."""
+    return normalise(np.clip(rate + confidence * (share - rate), BOUND, 1 - BOUND))

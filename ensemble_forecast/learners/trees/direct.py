@@ -55,13 +55,13 @@ class Xgboost(BoostedTrees):
     rows
         Most training rows, sampled evenly over series, time and horizon.
     balanced
-        Kind ``direction`` only: let both classes weigh the same in training, and put forecasts back to the rates that were met.
+        Kind ``direction`` only: let all classes weigh the same in training, and put forecasts back to the rates that were met.
     spread
         That table, (H, Q), as a fit with a stop role hands it to its refit; None: learnt, where there is no stop role at the price of a twin.
     """
 
     family: ClassVar[str] = "xgboost"
-    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction", "barrier")
     uses_past: ClassVar[bool] = True
     uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
@@ -88,7 +88,7 @@ class Xgboost(BoostedTrees):
             """Draw rows; those to fit on come first, and tell how often each class was met."""
             rows = training_rows(panel, origins, task, layout, self.base, at_most, stream)
             if weighs and not len(self.rate_):
-                self.rate_ = base_rates(rows, task.horizon)
+                self.rate_ = base_rates(rows, task)
             return balanced(rows, self.rate_) if weighs else rows
 
         trained = train(
@@ -127,6 +127,8 @@ class Xgboost(BoostedTrees):
         return rows_of(size, task, self.rows) * per_row + size.n_scored * task.horizon * FEATURES_S
 
     def _objective(self, task: Task) -> dict[str, Any]:
+        if task.kind == "direction" and task.n_outputs > 2:
+            return {"objective": "multi:softprob", "num_class": task.n_outputs, "eval_metric": "mlogloss"}
         if task.kind == "direction":
             return {"objective": "binary:logistic", "eval_metric": "logloss"}
         if self.objective == "quantile":
@@ -143,8 +145,8 @@ class Xgboost(BoostedTrees):
         """Quantiles or class probabilities of a grid: NHQ."""
         output_NHK = _of_grid(self._live(), grid)
         if task.kind == "direction":
-            up_NHK = put_back(output_NHK, self.rate_[:, None]) if self.balanced else output_NHK
-            return np.concatenate([1 - up_NHK, up_NHK], axis=2)
+            share_NHQ = output_NHK if task.n_outputs > 2 else np.concatenate([1 - output_NHK, output_NHK], axis=2)
+            return put_back(share_NHQ, self.rate_) if self.balanced else share_NHQ
         if self.objective == "absolute":
             return apply_table(grid.restore(output_NHK[..., 0]), grid.scale_N, self.table_)
         native_Q = _native_levels(task.quantiles)

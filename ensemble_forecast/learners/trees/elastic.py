@@ -43,6 +43,7 @@ class ElasticNet(Corrector):
 
     family: ClassVar[str] = "elastic_net"
     group: ClassVar[str] = "linear"
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
     SMOKE: ClassVar[dict[str, Any]] = {"rows": 1000}
 
     penalty: float | None = None

@@ -47,11 +47,11 @@ class Forest(Learner):
     confidence
         Kind ``direction`` only: how much of its deviation from the base rate is believed; None: chosen on the stop role.
     balanced
-        Kind ``direction`` only: let both classes weigh the same where splits are chosen; the shares in the leaves are those that were met.
+        Kind ``direction`` only: let all classes weigh the same where splits are chosen; the shares in the leaves are those that were met.
     """
 
     group: ClassVar[str] = "trees"
-    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction", "barrier")
     uses_past: ClassVar[bool] = True
     uses_known: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
@@ -84,7 +84,7 @@ class Forest(Learner):
         x_RF = np.nan_to_num(rows.x_RF)
         grown_from = rows
         if task.kind == "direction":
-            self.rate_ = base_rates(rows, task.horizon)
+            self.rate_ = base_rates(rows, task)
             grown_from = balanced(rows, self.rate_) if self.balanced else rows
         self.nodes_ = flatten(self._grow(x_RF, grown_from, len(roles.fit), task, deadline))
         self.leaves_ = self._leaf_table(leaves_of(self.nodes_, x_RF), rows, task)
@@ -131,7 +131,7 @@ class Forest(Learner):
         return list(forest.estimators_)
 
     def _leaf_table(self, leaf_RT: np.ndarray, rows: Rows, task: Task) -> np.ndarray:
-        """Quantiles, or shares of (down, up), of the training targets in each leaf: float32 (leaves, Q)."""
+        """Quantiles, or shares of the classes, of the training targets in each leaf: float32 (leaves, Q)."""
         is_leaf = self.nodes_["feature"] < 0
         n_leaves = int(is_leaf.sum())
         table_LQ = np.empty((n_leaves, task.n_outputs), dtype=np.float32)
@@ -139,8 +139,9 @@ class Forest(Learner):
         for tree, (first, end) in enumerate(zip(first_T, [*first_T[1:], n_leaves], strict=True)):
             leaf_R = leaf_RT[:, tree] - first
             if task.kind == "direction":
-                up_L = np.bincount(leaf_R, rows.target_R, minlength=end - first) / np.bincount(leaf_R, minlength=end - first)
-                table_LQ[first:end] = np.stack([1 - up_L, up_L], axis=1)
+                count_LQ = np.zeros((end - first, task.n_outputs))
+                np.add.at(count_LQ, (leaf_R, rows.target_R.astype(int)), 1.0)
+                table_LQ[first:end] = count_LQ / count_LQ.sum(axis=1, keepdims=True)
             else:
                 table_LQ[first:end] = leaf_quantiles(leaf_R, rows.target_R, end - first, task.quantiles)
         return table_LQ
@@ -191,7 +192,6 @@ class ExtraTrees(Forest):
         return ExtraTreesRegressor(**settings)
 
 
-def _shrink(share_NHQ: np.ndarray, rate_H: np.ndarray, confidence: float) -> np.ndarray:
+def _shrink(share_NHQ: np.ndarray, rate_HQ: np.ndarray, confidence: float) -> np.ndarray:
     """Pull class shares towards the base rates of their horizon steps."""
-    rate_HQ = np.stack([1 - rate_H, rate_H], axis=1)
     return normalise(rate_HQ + confidence * (share_NHQ - rate_HQ))

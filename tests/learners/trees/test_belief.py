@@ -46,7 +46,7 @@ def test_both_classes_weigh_the_same_at_every_step():
     rng = np.random.default_rng(0)
     ahead = rng.integers(1, 4, 500)
     rows = Rows(np.empty((500, 0)), (rng.random(500) < 0.2 * ahead).astype(float), np.ones(500), ahead)
-    weighed = balanced(rows, base_rates(rows, 3))
+    weighed = balanced(rows, base_rates(rows, Task(horizon=3, kind="direction")))
     for step in (1, 2, 3):
         weights = [weighed.weight_R[(ahead == step) & (rows.target_R == label)].sum() for label in (0, 1)]
         assert weights[0] == pytest.approx(weights[1])
@@ -59,7 +59,8 @@ def test_what_was_learnt_balanced_is_put_back_to_what_is_learnt_plainly():
     plain = LogisticRegression(C=1e9).fit(x, label).predict_proba(x)[:, 1]
     even = LogisticRegression(C=1e9, class_weight="balanced").fit(x, label).predict_proba(x)[:, 1]
     assert abs(even.mean() - plain.mean()) > 0.2
-    np.testing.assert_allclose(put_back(even, label.mean()), plain, atol=0.01)
+    back = put_back(np.stack([1 - even, even], axis=1), np.array([1 - label.mean(), label.mean()]))
+    np.testing.assert_allclose(back[:, 1], plain, atol=0.01)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
