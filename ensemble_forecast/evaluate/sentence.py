@@ -18,7 +18,7 @@ def sentence(answer: Report) -> str:
     answer
         Content of ``verdict.json``.
     """
-    parts = [_loss(answer), _directions(answer["directions"]), _search(answer["search"]), _coverage(answer), _reliable(answer)]
+    parts = [_loss(answer), _directions(answer), _search(answer["search"]), _coverage(answer), _reliable(answer)]
     parts += [_traded(answer), *answer["bounds"]]
     times = "once" if answer["openings"] == 1 else f"{answer['openings']} times, so trust it less each time"
     head = f"{answer['verdict'].capitalize()} ({_chance(answer['p_value'])}): over {_sample(answer)}"
@@ -40,12 +40,15 @@ def _loss(answer: Report) -> str:
     return f"its loss is {abs(test['skill_percent']):.1f} % {side} than that of the best naive, {NAMES[name]} ({_chance(test['p_value'])})"
 
 
-def _directions(found: Report) -> str:
-    """Tell the hit rate."""
+def _directions(answer: Report) -> str:
+    """Tell the hit rate, of barriers among the trades that met one."""
+    found = answer["directions"]
     if found["hit_rate"] is None:
         return "it calls no direction"
     low, high = found["interval"]
-    of = "the directions" if found["called"] > 0.995 else f"the {found['called']:.0%} of the directions that it calls"
+    barriers = answer.get("probabilities", {}).get("label") == "barrier"
+    what = "the trades that met a barrier" if barriers else "the directions"
+    of = what if found["called"] > 0.995 else f"the {found['called']:.0%} of {what} that it calls"
     chance = _chance(found["pesaran_timmermann"]["p_value"])
     needed = f"less than {found['smallest_rate']:.0%} could hardly have shown"
     return f"it is right in {found['hit_rate']:.0%} of {of} (95 % interval {low:.0%} to {high:.0%}; against chance {chance}), where {needed}"

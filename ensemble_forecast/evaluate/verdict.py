@@ -198,6 +198,7 @@ def _probabilities(used: Opened) -> Report:
     """Tell whether probabilities can be taken at their word, and what calling only the surest would have come to."""
     rose_NH, chance_NH2 = as_directions(used.truth_NH, used.ensemble_NHQ)
     return {
+        "label": used.task.label,
         "recalibration": recalibration(rose_NH, chance_NH2, used.sample),
         "surest": surest(rose_NH, chance_NH2[..., 1], used.sample),
         "abstaining": abstaining(used.truth_NH, used.ensemble_NHQ, used.thresholds, used.sample),

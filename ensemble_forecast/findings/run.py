@@ -70,6 +70,7 @@ def _settings(study: Study) -> Record:
         "metric": study.pipeline.score_name,
         "horizon": study.task.horizon,
         "kind": study.task.kind,
+        "label": study.task.label,
         "target": study.columns.target,
         "freq": study.panel.freq,
         "series": study.panel.n_series,

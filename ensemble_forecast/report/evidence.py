@@ -59,6 +59,8 @@ def reliability(findings: Record) -> str:
     curve = told["reliability"]
     direction = findings["settings"]["kind"] == "direction"
     what = "rises, by the probability given to them" if direction else "outcomes at or below each quantile"
+    if findings["settings"]["label"] == "barrier":
+        what = "takes among the trades that met a barrier, by the probability given to them"
     parts = [
         paragraph(
             f"Can the probabilities be taken at their word? Out-of-fold forecasts of the {curve['of']}, {told['origins']:,} origins, which are worth "

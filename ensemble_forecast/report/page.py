@@ -65,6 +65,7 @@ def to_page(findings: Record) -> str:
 
 def _what(settings: Record) -> str:
     """Say in one sentence what was asked."""
-    asked = "whether it rises" if settings["kind"] == "direction" else "its distribution"
+    asked = "which barrier is met first" if settings["label"] == "barrier" else "whether it rises"
+    asked = asked if settings["kind"] == "direction" else "its distribution"
     series = "one series" if settings["series"] == 1 else f"{settings['series']:,} series"
     return escape(f"Target {settings['target']!r}: {asked} over the next {settings['horizon']} steps ({settings['freq']}), {series}.")

@@ -274,7 +274,7 @@ def test_the_refit_needs_no_stop_role(name, kind, panel_name):
 @every_case
 def test_another_horizon_season_and_levels_are_served(name, kind):
     panel = PANELS["long"]
-    task = Task(horizon=1, season_length=1, quantiles=(0.5,), kind=kind)
+    task = replace(task_of(kind), horizon=1, season_length=1, quantiles=(0.5,))
     forecast_NHQ = fit(ready(name), panel, task).predict(panel, Origins.ends(panel), NEVER)
     assert forecast_NHQ.shape == (1, 1, task.n_outputs)
     assert np.isfinite(forecast_NHQ).all()

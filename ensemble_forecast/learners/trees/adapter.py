@@ -45,6 +45,7 @@ class ScikitLearn(Corrector):
     """
 
     family: ClassVar[str] = "scikit_learn"
+    kinds: ClassVar[tuple[str, ...]] = ("quantiles", "direction")  # three classes need a classifier, and what this is, fit alone finds out
     SMOKE: ClassVar[dict[str, Any]] = {"params": {"n_neighbors": 5}, "rows": 1000}
 
     estimator: str = "sklearn.neighbors:KNeighborsRegressor"
@@ -82,12 +83,10 @@ class ScikitLearn(Corrector):
         """Refuse an estimator that cannot answer what is asked."""
         if self.balanced and task.kind == "direction" and not has_fit_parameter(model, "sample_weight"):
             raise BadInput(f"balanced needs an estimator whose fit takes sample_weight, and {self.estimator} does not; leave balanced out")
-        if is_regressor(model) and task.asked != "barrier":
+        if is_regressor(model):
             return
         if task.kind == "quantiles":
             raise BadInput(f"{self.estimator} is no regressor, and serves kind direction only; name a regressor for quantiles")
-        if is_regressor(model):
-            raise BadInput(f"{self.estimator} is a regressor, which cannot tell {len(task.classes)} classes apart; name a classifier")
         if not (is_classifier(model) and hasattr(model, "predict_proba")):
             raise BadInput(f"{self.estimator} gives no class probabilities; wrap it in sklearn.calibration:CalibratedClassifierCV, or name another")
 
