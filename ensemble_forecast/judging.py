@@ -19,7 +19,7 @@ from ensemble_forecast.evaluate.shuffle_control import shuffle_control
 from ensemble_forecast.evaluate.trials import judge_trials
 from ensemble_forecast.evaluate.verdict import Opened, judge
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.store import now
+from ensemble_forecast.ledger import now
 from ensemble_forecast.study import Study
 from ensemble_forecast.threads import one_thread
 

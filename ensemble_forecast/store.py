@@ -2,7 +2,7 @@
 
 ::
 
-    runs/<study>/ledger.jsonl        one JSON line per ended trial
+    runs/<study>/ledger.jsonl        one JSON line per ended trial; ledger-<host>-<pid>.jsonl of searches that share the study, see `ledger`
     runs/<study>/journal.log         Optuna's journal
     runs/<study>/candidates/<id>/    config.json, forecasts.npy, origins.npy, report.json: committed by one rename
     runs/<study>/.work/              what may be lost: the lock, half-written candidates, the shared panel, tracebacks
@@ -13,38 +13,22 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ensemble_forecast import atomic
+from ensemble_forecast import atomic, ledger
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.learners.base import Config
+from ensemble_forecast.ledger import LEDGER_FIELDS, Line
 
-Line = dict[str, Any]
-LEDGER_FIELDS = (
-    "id",
-    "family",
-    "params",
-    "state",
-    "metric",
-    "value",
-    "windows",
-    "truncated",
-    "seconds",
-    "peak_mib",
-    "started",
-    "reason",
-    "retry_of",
-    "curve",
-    "diagnosis",
-)
+LOOKS_TAKE_S = 0.3  # whoever asks whether the run is in use holds its lock for a moment
 ORPHANS_END_WITHIN_S = 5.0  # workers of a killed driver hold its lock until they notice that their pipe is closed
 
 
@@ -78,6 +62,7 @@ class RunFolder:
         self.path = Path(path)
         self._lock_depth = 0
         self._lock_handle = -1
+        self._own_ledger = self.path / ledger.ALONE
 
     @property
     def work(self) -> Path:
@@ -96,10 +81,15 @@ class RunFolder:
         return self._lock_handle
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Hold the run: one driver at a time. May be nested within one object.
 
-        Entering repairs what a killed driver left behind: a torn last line of the ledger and half-written candidates.
+        Entering repairs what a killed driver left behind: a torn last line of a ledger and, alone, half-written candidates.
+
+        Parameters
+        ----------
+        shared
+            Let other searches that share the study through a storage hold the run too; what is appended goes to a ledger of this process's own.
 
         Raises
         ------
@@ -107,11 +97,12 @@ class RunFolder:
             When another process holds the run; the message names it.
         """
         if not self._lock_depth:
-            self._lock_handle = self._acquire()
+            self._lock_handle = self._acquire(shared)
+            self._own_ledger = self.path / (ledger.own_name() if shared else ledger.ALONE)
         self._lock_depth += 1
         try:
             if self._lock_depth == 1:
-                self._repair()
+                self._repair(shared)
             yield
         finally:
             self._lock_depth -= 1
@@ -120,12 +111,13 @@ class RunFolder:
 
     def is_running(self) -> bool:
         """Whether a process holds the run right now."""
+        may_write = os.access(self.work / "lock", os.W_OK)  # without that, searches that share the run are not seen
         try:
-            handle = os.open(self.work / "lock", os.O_RDONLY)
+            handle = os.open(self.work / "lock", os.O_RDWR if may_write else os.O_RDONLY)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_EX if may_write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:
@@ -140,15 +132,11 @@ class RunFolder:
         BadInput
             When a line before the last one is damaged.
         """
-        path = self.path / "ledger.jsonl"
-        content = path.read_bytes() if path.exists() else b""
-        lines = []
-        for number, line in enumerate(content[: whole_length(content)].splitlines(), start=1):
-            try:
-                lines.append(dict.fromkeys(LEDGER_FIELDS) | json.loads(line))  # a field may be newer than the line
-            except json.JSONDecodeError as error:
-                raise BadInput(f"{path}: line {number} is not JSON ({error}); remove that line to continue") from error
-        return lines
+        return ledger.read(ledger.files(self.path))
+
+    def ledger_bytes(self) -> int:
+        """Bytes of all ledgers: as long as they stay, nobody has written a line."""
+        return sum(path.stat().st_size for path in ledger.files(self.path))
 
     def append(self, line: Line) -> None:
         """Add one line to the ledger.
@@ -160,7 +148,7 @@ class RunFolder:
         """
         assert tuple(line) == LEDGER_FIELDS, f"a ledger line has the fields {LEDGER_FIELDS}; got {tuple(line)}"
         with explaining_full_disk(self.path):
-            atomic.append_line(self.path / "ledger.jsonl", json.dumps(line))
+            atomic.append_line(self._own_ledger, json.dumps(line))
 
     def commit(self, id: str, config: Config, forecasts_NHQ: np.ndarray, origins_N3: np.ndarray, report: dict[str, Any]) -> None:
         """Put a candidate into the run in one step: its folder is complete or absent.
@@ -221,40 +209,37 @@ class RunFolder:
 
     def spent_s(self) -> float:
         """Wall seconds in which at least one trial of the ledger ran."""
-        begun = [datetime.fromisoformat(line["started"]).timestamp() for line in self.ledger()]
-        spans = sorted(zip(begun, [line["seconds"] for line in self.ledger()], strict=True))
-        total, until = 0.0, -np.inf
-        for start, seconds in spans:
-            total += max(0.0, start + seconds - max(start, until))
-            until = max(until, start + seconds)
-        return float(total)
+        return ledger.spent_s(self.ledger())
 
-    def _acquire(self) -> int:
+    def _acquire(self, shared: bool) -> int:
         """Lock the lock file; wait a moment where its owner is dead, since its workers end by themselves."""
         self.work.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.work / "lock", os.O_RDWR | os.O_CREAT)
-        patience = time.monotonic() + ORPHANS_END_WITHIN_S
+        begun = time.monotonic()
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
-                owner = os.pread(handle, 32, 0).decode().strip()
-                if time.monotonic() < patience and not _is_alive(owner):
+                owner, _, host = os.pread(handle, 300, 0).decode().partition(" ")
+                patience_s = LOOKS_TAKE_S if host not in {"", socket.gethostname()} or _is_alive(owner) else ORPHANS_END_WITHIN_S
+                if time.monotonic() < begun + patience_s:
                     time.sleep(0.05)
                     continue
                 os.close(handle)
-                raise BadInput(
-                    f"{self.path} is in use by process {owner}: one driver at a time; wait for it, or stop it (kill {owner}), or take another --study"
-                ) from None
+                raise BadInput(_in_use(self.path, owner, host)) from None
             os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            os.pwrite(handle, b"" if shared else f"{os.getpid()} {socket.gethostname()}".encode(), 0)
             return handle
 
-    def _repair(self) -> None:
-        """Remove what a killed process left half-written."""
+    def _repair(self, shared: bool) -> None:
+        """Remove what a killed process left half-written; where others may be at work, of the own ledger alone."""
+        if shared:
+            ledger.cut_torn_line(self._own_ledger)
+            return
         for leftover in (*self.work.glob("commit-*"), *self.work.glob("panel-*")):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        cut_torn_line(self.path / "ledger.jsonl")
+        for path in ledger.files(self.path):
+            ledger.cut_torn_line(path)
 
 
 def _refuse_misshapen(candidate: Candidate) -> None:
@@ -267,29 +252,13 @@ def _refuse_misshapen(candidate: Candidate) -> None:
         raise ValueError("its config or report is no record")
 
 
-def now() -> str:
-    """Tell the time as the ledger writes it: UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def whole_length(content: bytes) -> int:
-    """Bytes of a file of JSON lines up to the end of its last whole line."""
-    end = content.rfind(b"\n") + 1
-    last = content[content.rfind(b"\n", 0, end - 1) + 1 : end]
-    try:
-        json.loads(last or b"0")
-    except ValueError:
-        return end - len(last)
-    return end
-
-
-def cut_torn_line(path: Path) -> None:
-    """Cut a file of JSON lines after its last whole line: a crash can tear only the one being written."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    if whole_length(content) < len(content):
-        os.truncate(path, whole_length(content))
+def _in_use(path: Path, owner: str, host: str) -> str:
+    """Say who holds a run, and the way out."""
+    if not owner:
+        return f"{path} is in use by searches that share it through a --storage: wait until they have ended, or join them with the same --storage"
+    return (
+        f"{path} is in use by process {owner} on {host}: one driver at a time; wait for it, or stop it (kill {owner}), or take another --study name"
+    )
 
 
 @contextmanager
@@ -306,7 +275,7 @@ def explaining_full_disk(path: Path) -> Iterator[None]:
 
 
 def _is_alive(pid: str) -> bool:
-    """Whether a process with this id exists."""
+    """Whether a process with this id exists on this host."""
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError):

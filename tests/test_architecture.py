@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "ensemble_forecast"
 LADDER = [  # from the ground up; names on one rung are siblings and do not import each other
     {"errors", "seeds", "deadline", "atomic", "threads", "memory"},
-    {"registry"},
+    {"registry", "ledger"},
     {"data"},
     {"encoding"},
     {"persist"},

@@ -4,9 +4,9 @@ from typing import Any
 
 from ensemble_forecast import overview
 from ensemble_forecast.learners.base import FAMILY_TABLES
+from ensemble_forecast.ledger import Line
 from ensemble_forecast.registry import WRAPPERS, find
 from ensemble_forecast.search.importance import LEAST_TRIALS, importances
-from ensemble_forecast.store import Line
 from ensemble_forecast.study import Study
 
 WATTS = 10.0  # that a busy core of a server or desktop draws, the machine around it included: an assumption, and told as one

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_forecast.errors import MissingPackage
-from ensemble_forecast.store import Line
+from ensemble_forecast.ledger import Line
 
 CURVES = ("loss/training", "loss/stop_role")
 LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter

@@ -11,6 +11,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.learners.base import Config
+from ensemble_forecast.ledger import Line
 from ensemble_forecast.registry import NETS, is_cheap
 from ensemble_forecast.search import allocation, pruning
 from ensemble_forecast.search.choice import Choice
@@ -24,7 +25,7 @@ from ensemble_forecast.search.rungs import rungs
 from ensemble_forecast.search.schedule import Reserve, Schedule
 from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Space, canonical, config_of
 from ensemble_forecast.search.trials import Job, Trials
-from ensemble_forecast.store import Line, RunFolder
+from ensemble_forecast.store import RunFolder
 
 GRACE_S = 5.0  # beyond its limit, before a trial that does not look at its deadline is killed
 TICK_S = 0.5

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from ensemble_forecast.ledger import LEDGER_FIELDS, Line
 from ensemble_forecast.search.allocation import Record
 from ensemble_forecast.search.costs import Costs
 from ensemble_forecast.search.space import Params, canonical
-from ensemble_forecast.store import LEDGER_FIELDS, Line, RunFolder
+from ensemble_forecast.store import RunFolder
 
 ENDED = ("finished", "pruned", "failed")  # a stale trial has not ended: it is due again
 RETRIES = 3  # a configuration that takes the whole machine down each time must not do so for ever

@@ -16,10 +16,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
+from ensemble_forecast.ledger import Line, cut_torn_line
 from ensemble_forecast.search.samplers import GRID, GridTrial, grid, sampler_for
 from ensemble_forecast.search.space import FamilySpace, Hole, Params, canonical
 from ensemble_forecast.seeds import derive
-from ensemble_forecast.store import Line, cut_torn_line
 
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL, "stale": TrialState.FAIL}
 RECORD = "trial"  # the user attribute that ties an Optuna trial to the ledger

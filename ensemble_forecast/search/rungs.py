@@ -13,8 +13,8 @@ from typing import Any
 
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import TrialPruned
+from ensemble_forecast.ledger import Line
 from ensemble_forecast.search.space import Params
-from ensemble_forecast.store import Line
 
 SHARES = (1 / 9, 1 / 3)  # of the seconds that trainings of the family usually take
 LEAST_RIVALS = 4  # at a rung, before anyone is stopped there

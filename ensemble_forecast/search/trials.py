@@ -4,12 +4,13 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ensemble_forecast.ledger import Line, now
 from ensemble_forecast.search.due import Entry
 from ensemble_forecast.search.history import History, blank_line
 from ensemble_forecast.search.journal import FamilyStudy, open_storage
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.space import FamilySpace, Params
-from ensemble_forecast.store import Line, RunFolder, explaining_full_disk, now
+from ensemble_forecast.store import RunFolder, explaining_full_disk
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, MissingPackage, TooShort, TrialPruned, Unfinished
 from ensemble_forecast.learners.base import Config, build
+from ensemble_forecast.ledger import now
 from ensemble_forecast.memory import peak_bytes
 from ensemble_forecast.search.history import blank_line
 from ensemble_forecast.search.protocol import Inbox, Message, encode
@@ -29,7 +30,7 @@ from ensemble_forecast.search.refit import refit
 from ensemble_forecast.search.space import config_of
 from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
-from ensemble_forecast.store import RunFolder, now
+from ensemble_forecast.store import RunFolder
 
 ARRAYS = ("start_S", "offsets", "lengths_S", "y", "past", "known", "static")
 NAMES = ("ids", "past_names", "known_names", "static_names")
