@@ -1,8 +1,11 @@
 """Files that are either whole or absent: write beside, fsync, rename (POSIX ``rename`` is atomic on one file system)."""
 
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,15 @@ def commit_folder(prepared: Path, final: Path) -> None:
     else:
         os.rename(prepared, final)
     sync_folder(final.parent)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock file: whoever comes second waits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sync_folder(folder: Path) -> None:

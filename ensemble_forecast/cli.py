@@ -55,6 +55,10 @@ def search(
     space: Annotated[str | None, typer.Option(help="Search space: a name in search_spaces/, or a path.")] = None,
     workers: Workers = None,
     device: Device = "auto",
+    storage: Annotated[
+        str | None,
+        typer.Option(envvar="ENSEMBLE_FORECAST_STORAGE", help="Database URL: searches on any hosts join the study there; the runs folder is shared."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed, not lost.")] = False,
     seed: Annotated[int | None, typer.Option(help="Root of every random stream.")] = None,
     as_json: Json = False,
@@ -81,11 +85,16 @@ def search(
     }
     if study is None:
         raise BadInput("say which study: --study btc runs the bundled sample; --study NAME --data FILE --horizon H runs data of your own")
+    server = None
+    if storage is not None:
+        from ensemble_forecast.search.shared import connect
+
+        server = connect(storage)
     pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None})
     opened = open_study(study, runs, pipeline, fresh=fresh, log=log)
     workflow.keep_pipeline(study, pipeline.model_copy(update={"season": opened.pipeline.season}), log)
     with terminal.progress(f"search {study}", quiet) as show:
-        summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, on_event=show)
+        summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, storage=server, on_event=show)
     board = overview.leaderboard(opened.folder)
     transfers = overview.transfers(board)
     next_command = _command("stack", study, runs)

@@ -181,6 +181,25 @@ class RunFolder:
         """Name the committed candidates, sorted."""
         return sorted(path.name for path in (self.path / "candidates").glob("[!.]*"))
 
+    def has_candidate(self, id: str) -> bool:
+        """Whether a candidate is committed."""
+        return (self.path / "candidates" / id).exists()
+
+    def drop(self, id: str) -> None:
+        """Remove a candidate, if it is there, in one step: its trial was taken for dead, and runs again elsewhere."""
+        if self.has_candidate(id):
+            aside = self.work / f"commit-{id}-dropped"
+            os.rename(self.path / "candidates" / id, aside)
+            shutil.rmtree(aside)
+
+    def claim(self, id: str) -> bool:
+        """Reserve an id among searches that share the run; whether it was free."""
+        try:
+            (self.work / "ids" / id).mkdir(parents=True)
+        except FileExistsError:
+            return False
+        return True
+
     def candidate(self, id: str) -> Candidate:
         """Open one candidate; its forecasts stay on disk until they are read.
 

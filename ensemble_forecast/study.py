@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ensemble_forecast import atomic
 from ensemble_forecast import pipeline as pipelines
 from ensemble_forecast.data.columns import Columns
 from ensemble_forecast.data.files import read_table
@@ -122,10 +123,12 @@ def open_study(name: str, runs: Path, pipeline: Pipeline, *, frame: pd.DataFrame
         study = Study(name, RunFolder(path), pipeline, columns, latest, latest)
         _ = study.plan  # refuses series that are too short before anything is written or moved
         audit(raw, pipeline.features)
-        if path.exists():
-            _set_aside(path, log)
-        pipelines.write(pipeline, record, _resolve(study))
-        return study
+        with atomic.alone(runs / f".{name}.begun"):  # of several searches that begin a study at once, the first does
+            if fresh or not record.exists():
+                if path.exists():
+                    _set_aside(path, log)
+                pipelines.write(pipeline, record, _resolve(study))
+                return study
     before = pipelines.read(record)
     if changed := pipelines.changes(before, pipeline):
         raise BadInput(f"study {name!r} was begun with other settings: {'; '.join(changed)}. Take another --study name, or add --fresh to start anew")

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -25,6 +25,9 @@ from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, refit_s
 from ensemble_forecast.search.schedule import Reserve
 from ensemble_forecast.search.spaces import load_space
 from ensemble_forecast.study import OnEvent, Study, check_name, open_study, reopen, silent
+
+if TYPE_CHECKING:
+    from ensemble_forecast.search.shared import Server
 
 LEAST_SEARCH_S = 1.0
 FIRST_SHARE, FIRST_S = 0.05, 5.0  # of the budget, or so many seconds: after the larger, there is a first ensemble
@@ -71,22 +74,29 @@ def keep_pipeline(name: str, pipeline: Pipeline, log: Log) -> None:
 
 
 def run_search(
-    study: Study, *, n_trials: int | None = None, workers: int | None = None, device: str = "auto", on_event: OnEvent = silent
+    study: Study,
+    *,
+    n_trials: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    storage: "Server | None" = None,
+    on_event: OnEvent = silent,
 ) -> dict[str, Any]:
-    """Run or continue a study's search until the budget of its pipeline is spent.
+    """Run or continue a study's search until the budget of its pipeline is spent; of those that share a storage, each has the whole budget.
 
     Returns
     -------
     summary with the trials run in this call, the seconds spent in all, and one sentence.
     """
-    budget_s, spent_s = seconds(study.pipeline.budget), study.folder.spent_s()
+    budget_s = seconds(study.pipeline.budget)
+    spent_s = study.folder.spent_s() if storage is None else 0.0
     if budget_s - spent_s < LEAST_SEARCH_S:
         sentence = f"nothing left to do: {spent_s:.0f} s of the budget of {budget_s:.0f} s are spent; name a larger --budget to continue"
         return {"ran": 0, "spent_s": spent_s, "sentence": sentence}
     deadline = Deadline.after(budget_s - spent_s)
-    with working(study, workers, device) as pool:
-        summary = _drive(study, pool, deadline, _shown(study, on_event), n_trials)
-    spent_s = study.folder.spent_s()
+    with working(study, workers, device, shared=storage is not None) as pool:
+        summary = _drive(study, pool, deadline, _shown(study, on_event), n_trials, storage=storage)
+    spent_s = study.folder.spent_s() if storage is None else budget_s - deadline.left()
     sentence = f"{summary.new} trials ended in this call; {spent_s:.0f} s of {budget_s:.0f} s are spent"
     if summary.nothing_left:
         sentence += ", and nothing is left that would fit" if deadline.left() < 0.2 * budget_s else ", and nothing is left to try"
@@ -148,10 +158,10 @@ def _first_ensemble(study: Study, pool: Pool, deadline: Deadline, combiner: str)
 
 
 @contextmanager
-def working(study: Study, workers: int | None, device: str) -> Iterator[Pool]:
-    """Hold a study's lock, with worker processes ready."""
+def working(study: Study, workers: int | None, device: str, *, shared: bool = False) -> Iterator[Pool]:
+    """Hold a study's lock, alone or with other searches, with worker processes ready."""
     with (
-        study.folder.lock(),
+        study.folder.lock(shared=shared),
         Pool(
             workers or default_workers(), study.folder, study.panel, study.task, study.plan_spec, metric=study.pipeline.score_name, device=device
         ) as pool,
@@ -229,6 +239,7 @@ def _drive(
     *,
     families: Sequence[str] | None = None,
     reserve: Reserve | None = None,
+    storage: "Server | None" = None,
 ) -> Summary:
     """Hand a study to the search driver."""
     return drive(
@@ -247,6 +258,7 @@ def _drive(
         pruner=study.pipeline.pruner,
         pool=pool,
         reserve=reserve,
+        storage=storage,
         on_event=on_event,
     )
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
@@ -17,7 +17,7 @@ from ensemble_forecast.search import allocation, pruning
 from ensemble_forecast.search.choice import Choice
 from ensemble_forecast.search.draws import Draws
 from ensemble_forecast.search.due import Due, Entry, Worth
-from ensemble_forecast.search.history import BUDGET_ENDED, History
+from ensemble_forecast.search.history import BUDGET_ENDED, INTERRUPTED, History
 from ensemble_forecast.search.pool import Pool, default_workers
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.reserve import Prospect
@@ -26,6 +26,9 @@ from ensemble_forecast.search.schedule import Reserve, Schedule
 from ensemble_forecast.search.space import TRANSFORMS, FamilySpace, Space, canonical, config_of
 from ensemble_forecast.search.trials import Job, Trials
 from ensemble_forecast.store import RunFolder
+
+if TYPE_CHECKING:
+    from ensemble_forecast.search.shared import Server
 
 GRACE_S = 5.0  # beyond its limit, before a trial that does not look at its deadline is killed
 TICK_S = 0.5
@@ -65,6 +68,7 @@ def search(
     pruner: str = pruning.FORGIVING,
     pool: Pool | None = None,
     reserve: Reserve | None = None,
+    storage: "Server | None" = None,
     on_event: Callable[[Event], None] | None = None,
 ) -> Summary:
     """Run or continue the search of a study.
@@ -87,6 +91,8 @@ def search(
         Workers to use and leave running; without it, ``n_workers`` are started and ended here.
     reserve
         Predicts, from what has finished and what runs, the seconds that are needed between the search's end and the deadline.
+    storage
+        Where other searches may join the study, see `shared.connect`; without it, this one is alone.
     on_event
         Called on every start, end and tick, for a family left out ("skip") and for an entry of the portfolio that there was no time for
         ("postpone"; both with ``family`` and ``reason``). Always told: ``event``, ``left_s``, ``done``, ``best``, ``best_id``, ``best_family``,
@@ -97,13 +103,15 @@ def search(
     BadInput
         When the space does not fit, or another driver holds the run.
     Unfinished
-        When the disk is full, or not a single trial of the study has finished.
+        When the disk is full, the storage stayed away until the deadline, or not a single trial of the study has finished.
     KeyboardInterrupt
         Passed on; what ran is written as stale and due again.
     """
-    with run_folder.lock():
+    if storage is not None:
+        storage.deadline = deadline
+    with run_folder.lock(shared=storage is not None):
         stated = partial(
-            _Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric, sampler, pruner, reserve
+            _Search, run_folder, task, space, deadline, on_event, families, n_trials, trials, transforms, metric, sampler, pruner, reserve, storage
         )
         if pool is not None:
             return stated(pool).run()
@@ -129,20 +137,22 @@ class _Search:
         sampler: str,
         pruner: str,
         reserve: Reserve | None,
+        storage: "Server | None",
         pool: Pool,
     ) -> None:
         self.run_folder, self.pool, self.deadline, self.on_event = run_folder, pool, deadline, on_event
         self.kind, self.transforms, self.pruner = task.asked, transforms, pruner
         self.n_trials, self.is_fixed = n_trials, trials is not None
-        self.history = History(run_folder)
+        self.history = History(run_folder, shared=storage is not None)
         self.schedule = Schedule(deadline, self.history.costs, reserve)
         self.new = 0
         self.opened: set[str] = set()
         self.opening: dict[str, str] = {}  # families by job
         self.jobs: dict[str, Job] = {}
+        self.declined: set[str] = set()  # canonical configurations that were too much work for the time left
         self.space = space.under(transforms).serving(task.kind).only(families) if trials is None else _space_of(trials)
         self.choice = Choice(self.history, self.schedule, self.space.families)
-        self.trials = Trials(run_folder, self.history, self.space.tables, task.seed, sampler, metric)
+        self.trials = Trials(run_folder, self.history, self.space.tables, task.seed, sampler, metric, storage)
         self.draws = Draws(self.history)
         self.due = Due(self.history)
         if trials is None:
@@ -157,9 +167,10 @@ class _Search:
         nothing_left = False
         try:
             while self._left() > 0:
+                self._keep_up()
                 for device in self.pool.idle():
                     self._start_one(device)
-                if not self.jobs and not self.opening and not self.pool.running():  # an earlier search may have left a worker at work
+                if not self.jobs and not self.opening and not self.pool.running() and self._is_done():  # an earlier search may have left a worker
                     nothing_left = True
                     break
                 for answer in self.pool.poll(min(TICK_S, self._left())):
@@ -167,10 +178,11 @@ class _Search:
                 self._end_overdue()
                 self._emit("tick")
         finally:
-            for id in list(self.jobs):
+            for id in self.jobs:
                 self.pool.kill(id)
-                reason = BUDGET_ENDED if self._left() <= 0 else "interrupted"
-                self._tell_end(self.trials.end_dead(self.jobs.pop(id), "stale", reason))
+            for line in self.trials.cut_off(self.jobs.values(), BUDGET_ENDED if self._left() <= 0 else INTERRUPTED):
+                self._tell_end(line)
+            self.jobs.clear()
         self._tell_postponed()
         best = self.history.best()
         states = self.history.states()
@@ -180,16 +192,34 @@ class _Search:
         counts = {state: states.get(state, 0) for state in ("finished", "pruned", "failed", "stale")}
         return Summary(**counts, new=self.new, best=best, nothing_left=nothing_left)
 
+    def _keep_up(self, *, at_once: bool = False) -> None:
+        """Keep in touch with other searches of the study, where there are any."""
+        if self.trials.keep_up(self.jobs.values(), at_once=at_once):
+            self._add_again()
+
+    def _add_again(self) -> None:
+        """Let what was cut off in mid-search run again."""
+        running = {canonical(job.family, job.params) for job in self.jobs.values()}
+        self.due.add_again(self.space.tables, running | self.declined)
+
+    def _is_done(self) -> bool:
+        """Whether nothing is left to do, after a look at what other searches run, and at what they left."""
+        known = len(self.due.entries())
+        self._keep_up(at_once=True)
+        return len(self.due.entries()) == known and not self.trials.others_run(self.jobs.values())
+
     def _start_one(self, device: str) -> None:
         """Give an idle worker its next job, if there is one that suits it and is expected to end in time."""
         if self.n_trials is not None and self.history.n_ended() + len(self.jobs) >= self.n_trials:
             return
-        entry = self.due.take(self._worths(device))
-        if entry is not None and entry.params is None:
-            self._open(entry.family, device)
-            return
-        prospects = self._prospects()
-        job = self._draw(device, prospects) if entry is None else self._enter(entry, prospects)
+        prospects, job = self._prospects(), None
+        while job is None and (entry := self.due.take(self._worths(device))) is not None:
+            if entry.params is None:
+                self._open(entry.family, device)
+                return
+            job = self._enter(entry, prospects)  # None: another search of the study was faster
+        if job is None:
+            job = self._draw(device, prospects)
         if job is None:
             return
         self.jobs[job.id] = job
@@ -224,7 +254,7 @@ class _Search:
             self.opened.add(family)
             self.due.add_portfolio(family, self.space.families.index(family), answer["portfolio"], answer["works"])
 
-    def _enter(self, entry: Entry, prospects: list[Prospect]) -> Job:
+    def _enter(self, entry: Entry, prospects: list[Prospect]) -> Job | None:
         """Begin a trial that is due."""
         known = self._typical_s(entry.family) if entry.work is None else self.history.costs.seconds(entry.family, entry.work)
         return self.trials.enter(entry, known, self.schedule.cut_s(prospects))
@@ -302,10 +332,12 @@ class _Search:
         if answer.get("state") == "declined":  # a draw makes room for another one
             if job.drawn:
                 self.draws.declined(job.family)
+            self.declined.add(canonical(job.family, job.params))
             self.trials.forget(job)
             return
         if answer["event"] == "died":
-            self._tell_end(self.trials.end_dead(job, "failed", answer["reason"]))
+            self._tell_end(self.trials.end_with_worker(job, answer["reason"]))
+            self._add_again()
             return
         if answer["state"] == "refused":
             answer = answer | {"state": "failed"}
@@ -321,12 +353,18 @@ class _Search:
             self.history.costs.add(family, work, seconds)
 
     def _end_overdue(self) -> None:
-        """Kill trials that do not look at their deadline."""
+        """Kill trials that do not look at their deadline, and those whose worker has grown too large."""
+        reasons = self.pool.too_large()
         for id, seconds in self.pool.running().items():
             job = self.jobs.get(id)
             if job is not None and job.limit_s is not None and seconds > 1.5 * job.limit_s + GRACE_S:
-                self.pool.kill(id)
-                self._settle({"event": "died", "id": id, "reason": f"it did not return within its limit of {job.limit_s:.0f} s and was ended"})
+                reasons[id] = f"it did not return within its limit of {job.limit_s:.0f} s and was ended"
+        for id, reason in reasons.items():
+            self.pool.kill(id)
+            if id in self.jobs:
+                self._tell_end(self.trials.end_dead(self.jobs.pop(id), "failed", reason))
+            elif id in self.opening:
+                self._emit("skip", family=self.opening.pop(id), reason=reason)
 
     def _tell_end(self, line: Line) -> None:
         """Count and tell a trial that has ended."""

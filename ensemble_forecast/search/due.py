@@ -1,7 +1,7 @@
 """What has to run before the sampler is asked: the portfolios of all families, then what was cut off. What comes next is the caller's choice."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from ensemble_forecast.search.history import History
@@ -42,6 +42,7 @@ class Due:
         self._history = history
         self._entries: list[Entry] = []
         self._taken: set[str] = set()  # they run, or have ended by now
+        self._listed: set[str] | None = None  # nothing but these, where there is a list
 
     def entries(self) -> list[Entry]:
         """Return what is still due, lowest rank first."""
@@ -56,12 +57,22 @@ class Due:
         self._add([((rank, position), family, params, work) for rank, (params, work) in enumerate(zip(portfolio, works, strict=True))])
 
     def add_list(self, trials: Iterable[tuple[str, Params]]) -> None:
-        """Add trials to run in the given order."""
+        """Add trials to run in the given order, and nothing else."""
+        trials = list(trials)
+        self._listed = {canonical(family, params) for family, params in trials}
         self._add([((rank, 0), family, params, None) for rank, (family, params) in enumerate(trials)])
 
     def add_cut_off(self, families: Iterable[str]) -> None:
         """Add the drawn trials of some families that were cut off: after all portfolios."""
         self._add([((math.inf, 0), family, params, None) for family, params, _ in self._history.due() if family in families])
+
+    def add_again(self, families: Container[str], but: Container[str]) -> None:
+        """Add what was cut off since it was taken, here or in another search, but some (by `canonical` text) that run or were declined."""
+        for family, params, _ in self._history.due():
+            key = canonical(family, params)
+            if family in families and key not in but and (self._listed is None or key in self._listed):
+                self._taken.discard(key)
+                self._add([((math.inf, 0), family, params, None)])
 
     def take(self, worth: Callable[[Entry], Worth | None]) -> Entry | None:
         """Take the entry that is worth most; None where none can start now.
@@ -83,8 +94,8 @@ class Due:
         return best
 
     def _add(self, trials: list[tuple[tuple[float, int], str, Params, float | None]]) -> None:
-        """Insert trials that have not ended, do not run, do not stand here already, and were not cut off too often."""
-        skip = {*self._history.ended(), *self._history.given_up(), *self._taken}
+        """Insert trials that have not ended, do not run, and do not stand here already."""
+        skip = {*self._history.ended(), *self._taken}
         again = {canonical(family, params): id for family, params, id in self._history.due()}
         known = {canonical(entry.family, entry.params): entry for entry in self._entries if entry.params is not None}
         fresh = []

@@ -1,34 +1,45 @@
-"""Optuna's part: one study a family, in one journal file that optuna-dashboard opens.
+"""Optuna's part: one study a family, in one journal file that optuna-dashboard opens, or on a server where searches share it (see `shared`).
 
 Traps of Optuna 5 that are handled here (all observed): a stale lock file or a torn last line makes opening hang or fail; trials left RUNNING
 by a killed driver repel the sampler for ever (`constant_liar`); a sampler's state is not stored, so it is reseeded by what has finished.
 """
 
+import contextlib
 import json
+import math
+import os
+import socket
+import warnings
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ensemble_forecast.errors import BadInput
 from ensemble_forecast.ledger import Line, cut_torn_line
 from ensemble_forecast.search.samplers import GRID, GridTrial, grid, sampler_for
 from ensemble_forecast.search.space import FamilySpace, Hole, Params, canonical
 from ensemble_forecast.seeds import derive
 
+if TYPE_CHECKING:
+    from ensemble_forecast.search.shared import Server
+
 STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL, "stale": TrialState.FAIL}
 RECORD = "trial"  # the user attribute that ties an Optuna trial to the ledger
+ENDED = "ended"  # the user attribute that tells a failed trial from one that was cut off, where searches share a study
 REPEATS = 5  # discrete spaces repeat points by design (optuna issue 2021): so often a new draw is asked for
 
 
 @dataclass(frozen=True)
 class Zombie:
-    """A trial that was running when its driver died."""
+    """A trial that was running when its search died."""
 
     number: int
     id: str
@@ -60,30 +71,79 @@ class FamilyStudy:
         The task's seed.
     sampler
         By name, see `samplers`.
+    server
+        The storage, where other searches may join; its studies are never begun anew.
+    run_id
+        Of the run folder that all of these searches share.
+
+    Raises
+    ------
+    BadInput
+        When the server's study of that name has another run folder or another space.
     """
 
-    def __init__(self, storage: JournalStorage, name: str, table: FamilySpace, seed: int, sampler: str = "tpe") -> None:
-        self.table = table
+    def __init__(
+        self,
+        storage: BaseStorage,
+        name: str,
+        table: FamilySpace,
+        seed: int,
+        sampler: str = "tpe",
+        server: "Server | None" = None,
+        run_id: str | None = None,
+    ) -> None:
+        self.table, self._server = table, server
         self.distributions = {name: _distribution(hole) for name, hole in table.holes.items()}
-        study_name = f"{name}.{table.family}"
+        self._name = f"{name}.{table.family}"
         shape = json.dumps({key: repr(value) for key, value in self.distributions.items()}, sort_keys=True)
-        studies = {study.study_name: study.user_attrs for study in optuna.get_all_study_summaries(storage)}
-        if study_name in studies and studies[study_name].get("space") != shape:
-            optuna.delete_study(study_name=study_name, storage=storage)
-        self._study = optuna.create_study(study_name=study_name, storage=storage, direction="minimize", load_if_exists=True)
-        if study_name not in studies or studies[study_name].get("space") != shape:
-            self._study.set_user_attr("space", shape)
+        if server is None:
+            self._study = self._begin(storage, shape)
+        else:
+            self._study = self._join(server, shape, run_id)
         n_ended = sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
-        self._study.sampler = sampler_for(sampler, table, (derive(seed, "tpe", table.family) + n_ended) % 2**32)
+        stream = ("tpe", table.family) if server is None else ("tpe", table.family, socket.gethostname(), os.getpid())  # no two draw alike
+        self._study.sampler = sampler_for(sampler, table, (derive(seed, *stream) + n_ended) % 2**32)
         self._grid = grid(table, seed) if sampler == GRID else None
+
+    def _begin(self, storage: BaseStorage, shape: str) -> optuna.Study:
+        """Open the study in a storage of one's own; anew, where its space has changed."""
+        studies = {study.study_name: study.user_attrs for study in optuna.get_all_study_summaries(storage)}
+        if self._name in studies and studies[self._name].get("space") != shape:
+            optuna.delete_study(study_name=self._name, storage=storage)
+        study = optuna.create_study(study_name=self._name, storage=storage, direction="minimize", load_if_exists=True)
+        if self._name not in studies or studies[self._name].get("space") != shape:
+            study.set_user_attr("space", shape)
+        return study
+
+    def _join(self, server: "Server", shape: str, run_id: str | None) -> optuna.Study:
+        """Open the study on a server that others use too."""
+        study = optuna.create_study(study_name=self._name, storage=server, direction="minimize", load_if_exists=True)
+        known = study.user_attrs
+        for key, own in (("run", run_id), ("space", shape)):
+            if key not in known:
+                study.set_user_attr(key, own)
+        if known.get("run", run_id) != run_id:
+            raise BadInput(
+                f"the storage knows a study {self._name!r} of another run folder: use one --runs folder on all hosts, or another --study name"
+            )
+        if known.get("space", shape) != shape:
+            raise BadInput(f"the storage's study {self._name!r} has another search space: use that one on every host, or take another --study name")
+        return study
 
     def ids(self) -> set[str]:
         """Ids of the trials that have ended here."""
         ended = [trial for trial in self._study.get_trials(deepcopy=False) if trial.state.is_finished() and RECORD in trial.user_attrs]
         return {trial.user_attrs[RECORD]["id"] for trial in ended}
 
+    def known_ids(self) -> set[str]:
+        """Ids of all trials here, ended or not."""
+        return {trial.user_attrs[RECORD]["id"] for trial in self._recorded()}
+
     def zombies(self) -> list[Zombie]:
-        """Trials still marked as running; none of them is, as the caller holds the run's lock."""
+        """Trials still marked as running that are not: all of them where the caller holds the run's lock alone, else those that fell silent."""
+        if self._server is not None:
+            silent = self._server.fail_stale(self._study)
+            return [Zombie(trial.number, **trial.user_attrs[RECORD]) for trial in silent if RECORD in trial.user_attrs]
         zombies = []
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
             if RECORD in trial.user_attrs:
@@ -92,10 +152,26 @@ class FamilyStudy:
                 self._study.tell(trial.number, state=TrialState.FAIL)
         return zombies
 
-    def enter(self, id: str, params: Params, started: str, retry_of: str | None = None) -> int:
-        """Enter a trial that begins now with given parameters; returns its number."""
+    def running(self) -> set[int]:
+        """Numbers of the trials that run, here or in other searches."""
+        return {trial.number for trial in self._recorded() if trial.state == TrialState.RUNNING}
+
+    def beat(self, number: int) -> None:
+        """Tell the server that a trial is alive."""
+        if self._server is not None:
+            self._server.record_heartbeat(self._trial_id(self._server, number))
+
+    def enter(self, id: str, params: Params, started: str, retry_of: str | None = None) -> int | None:
+        """Enter a trial that begins now with given parameters; returns its number, or None where another search has been faster."""
+        if self._is_taken(params):
+            return None
         self._add(_record(id, params, started, retry_of), state=TrialState.RUNNING)
-        return self._study.get_trials(deepcopy=False)[-1].number
+        number = next(trial.number for trial in reversed(self._recorded()) if trial.user_attrs[RECORD]["id"] == id)
+        self.beat(number)
+        if self._is_taken(params, number):
+            self.tell(number, "stale", None)
+            return None
+        return number
 
     def add_ended(self, line: Line) -> None:
         """Enter a trial that ended long ago, by its line in the ledger."""
@@ -113,11 +189,15 @@ class FamilyStudy:
         if self._grid is not None:
             return self._next_on_grid(id, started, seen)
         for _ in range(REPEATS):
-            trial = self._study.ask()
+            with warnings.catch_warnings():  # the heartbeat is not Optuna's own, see `shared`
+                warnings.filterwarnings("ignore", message="Heartbeat of storage")
+                trial = self._study.ask()
+            self.beat(trial.number)
             params = self.table.draw(trial)
             if canonical(self.table.family, params) not in seen:
                 trial.set_user_attr(RECORD, _record(id, params, started, None))
-                return trial.number, params
+                if not self._is_taken(params, trial.number):
+                    return trial.number, params
             self._study.tell(trial, state=TrialState.FAIL)
         return None
 
@@ -126,16 +206,40 @@ class FamilyStudy:
         assert self._grid is not None
         for point in self._grid:
             params = self.table.draw(GridTrial(point))
-            if canonical(self.table.family, params) not in seen:
-                return self.enter(id, params, started), params
+            if canonical(self.table.family, params) not in seen and (number := self.enter(id, params, started)) is not None:
+                return number, params
         return None
 
     def tell(self, number: int, state: str, value: float | None) -> None:
-        """Record how a trial ended; a pruned one counts as worse than any that finished."""
-        if state == "finished":
-            self._study.tell(number, value)
-        else:
-            self._study.tell(number, state=STATES[state])
+        """Record how a trial ended, unless others have; a pruned one counts as worse than any that finished."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            if self._server is not None and state == "failed":
+                self._server.set_trial_user_attr(self._trial_id(self._server, number), ENDED, state)
+            if state == "finished":
+                self._study.tell(number, value, skip_if_finished=self._server is not None)
+            else:
+                self._study.tell(number, state=STATES[state], skip_if_finished=self._server is not None)
+
+    def _is_taken(self, params: Params, number: float = math.inf) -> bool:
+        """Whether a trial before this one has the same parameters and was not cut off: of two searches that begin it at once, one withdraws.
+
+        The server numbers the trials of a study one after the other, so that both see the same order.
+        """
+        if self._server is None:
+            return False
+        key = canonical(self.table.family, params)
+        return any(
+            trial.number < number
+            and (trial.state != TrialState.FAIL or ENDED in trial.user_attrs)
+            and canonical(self.table.family, trial.user_attrs[RECORD]["params"]) == key
+            for trial in self._recorded()
+        )
+
+    def _recorded(self) -> list[FrozenTrial]:
+        return [trial for trial in self._study.get_trials(deepcopy=False) if RECORD in trial.user_attrs]
+
+    def _trial_id(self, server: "Server", number: int) -> int:
+        return server.get_trial_id_from_study_id_trial_number(server.get_study_id_from_name(self._name), number)
 
     def _add(self, record: dict[str, Any], *, state: TrialState, value: float | None = None) -> None:
         filled = self.table.filled(record["params"])

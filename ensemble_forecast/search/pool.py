@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import selectors
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
+from ensemble_forecast.memory import free_bytes, resident_bytes, total_bytes
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.worker import write_panel
 from ensemble_forecast.store import RunFolder, explaining_full_disk
@@ -24,6 +26,10 @@ from ensemble_forecast.store import RunFolder, explaining_full_disk
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 DEVICES = ("auto", "cpu", "cuda")
 MOST_WORKERS = 8
+STARTS = 3  # of a worker that something kills before it is ready
+WORKERS_SHARE = 0.9  # of all memory, for the workers together; the rest is the driver's and the system's
+LEAST_FREE_SHARE = 0.03  # of all memory: below, the largest worker is ended, before the system ends something else
+RECYCLE_SHARE = 0.5  # of its share: a worker that holds as much after a trial makes room for a fresh one
 _numbers = itertools.count()
 
 
@@ -36,6 +42,7 @@ class Seat:
     inbox: Inbox = field(default_factory=Inbox)
     job: Message | None = None
     ready: bool = False
+    starts: int = 1
     since: float = field(default_factory=time.monotonic)
 
 
@@ -72,7 +79,7 @@ class Pool:
         self, n_workers: int, run_folder: RunFolder, panel: Panel, task: Task, plan_spec: dict[str, Any], *, metric: str = "sql", device: str = "auto"
     ) -> None:
         self._run = run_folder
-        self._panel_path = run_folder.work / f"panel-{os.getpid()}-{next(_numbers)}.npz"
+        self._panel_path = run_folder.work / f"panel-{socket.gethostname()}-{os.getpid()}-{next(_numbers)}.npz"
         with explaining_full_disk(run_folder.path):
             write_panel(self._panel_path, panel)
         self._setting = {
@@ -84,6 +91,7 @@ class Pool:
             "gpu_sharers": max(1, n_workers // 2),
             "gpu_part": None,
         }
+        self._share_bytes = WORKERS_SHARE * total_bytes() / max(1, n_workers)
         self._selector = selectors.DefaultSelector()
         self._seats: list[Seat] = []
         self.has_gpu, self._n_on_gpu = has_cuda(device), 1
@@ -143,14 +151,29 @@ class Pool:
                 else:
                     seat.job = None
                     answers.append(message)
+            if seat.job is None and seat.ready and resident_bytes(seat.process.pid) > RECYCLE_SHARE * self._share_bytes:
+                self._replace(seat)
         self._move_to_gpu()
         return answers
 
+    def too_large(self) -> dict[str, str]:
+        """Reasons, by job, to end workers: one holds more than its share of the memory, or the machine runs out and it is the largest."""
+        held = {seat.job["id"]: resident_bytes(seat.process.pid) for seat in self._seats if seat.job}
+        reasons = {
+            id: f"out of memory: its worker held {size / 2**20:.0f} MiB; one of {len(self._seats)} may hold {self._share_bytes / 2**20:.0f} MiB"
+            for id, size in held.items()
+            if size > self._share_bytes
+        }
+        if held and not reasons and (free := free_bytes()) < LEAST_FREE_SHARE * total_bytes():
+            id = max(held, key=lambda id: held[id])
+            reasons[id] = (
+                f"out of memory: {free / 2**20:.0f} MiB were left on the machine, and its worker was the largest with {held[id] / 2**20:.0f} MiB"
+            )
+        return reasons
+
     def kill(self, id: str) -> None:
         """End the worker that does a job, by its pid, and start another; the job gives no answer any more."""
-        seat = next(seat for seat in self._seats if seat.job and seat.job["id"] == id)
-        self._end(seat)
-        self._seats[self._seats.index(seat)] = self._start(seat.device)
+        self._replace(next(seat for seat in self._seats if seat.job and seat.job["id"] == id))
 
     def run(self, jobs: list[Message], deadline: Deadline) -> Iterator[Message]:
         """Do jobs in order, as workers become free, and yield the answers as they come; jobs that the deadline cuts off give none."""
@@ -211,16 +234,26 @@ class Pool:
             seat.process.stdin.write(encode(message))
 
     def _bury(self, seat: Seat) -> list[Message]:
-        """Replace a worker that ended by itself, and say what became of its job."""
-        self._end(seat)
-        if not seat.ready:
-            self._seats.remove(seat)
-            tail = self._log_path.read_text(errors="replace").strip().splitlines()[-1:]
-            raise Unfinished(f"a worker ended before it was ready ({' '.join(tail) or 'no message'}); see {self._log_path}")
-        self._seats[self._seats.index(seat)] = self._start(seat.device)
+        """Replace a worker that ended by itself, and say what became of its job; one that was killed while it started hands its job on."""
+        fresh = self._replace(seat)
         code = seat.process.returncode
+        if not seat.ready:
+            if code >= 0 or seat.starts == STARTS:
+                tail = self._log_path.read_text(errors="replace").strip().splitlines()[-1:]
+                raise Unfinished(f"a worker ended before it was ready ({' '.join(tail) or 'no message'}); see {self._log_path}")
+            fresh.starts, fresh.job, fresh.since = seat.starts + 1, seat.job, seat.since
+            if seat.job:
+                self._send(fresh, seat.job)
+            return []
         how = f"signal {-code}" + (" (out of memory?)" if code == -9 else "") if code < 0 else f"exit code {code}"
         return [{"event": "died", "id": seat.job["id"], "reason": f"its process ended with {how}"}] if seat.job else []
+
+    def _replace(self, seat: Seat) -> Seat:
+        """End a worker, and start another in its place."""
+        self._end(seat)
+        fresh = self._start(seat.device)
+        self._seats[self._seats.index(seat)] = fresh
+        return fresh
 
     def _end(self, seat: Seat) -> None:
         """Kill one process by its pid and collect it."""

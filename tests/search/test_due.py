@@ -1,7 +1,8 @@
 import pytest
 
 from ensemble_forecast.search.due import Due
-from ensemble_forecast.search.history import RETRIES, History
+from ensemble_forecast.search.history import History
+from ensemble_forecast.search.space import canonical
 
 
 @pytest.fixture
@@ -52,11 +53,12 @@ def test_a_cut_off_entry_that_runs_already_is_not_entered_again_by_its_portfolio
     assert drain(due) == []
 
 
-@pytest.mark.parametrize(("reason", "runs"), [("interrupted", False), ("budget ended", True)])
-def test_a_trial_that_ends_the_machine_again_and_again_is_given_up(history, ledger_line, reason, runs):
-    for number in range(3, 4 + RETRIES):
-        history.add(ledger_line(id=f"ridge-{number:04d}", family="ridge", params={"past_lags": 1}, state="stale", value=None, reason=reason))
+def test_what_was_cut_off_after_it_was_taken_is_added_again_unless_it_runs(history, ledger_line):
     due = Due(history)
-    due.add_cut_off(["ridge"])
-    due.add_portfolio("ridge", 0, [{"past_lags": 1}], [1.0])
-    assert bool(drain(due)) is runs
+    due.add_list([("ridge", {"past_lags": 3})])
+    assert drain(due) == [("ridge", {"past_lags": 3}, None)]
+    history.add(ledger_line(id="ridge-0003", family="ridge", params={"past_lags": 3}, state="stale", value=None, reason="its worker died"))
+    due.add_again(["ridge"], but={canonical("ridge", {"past_lags": 3})})
+    assert drain(due) == []
+    due.add_again(["ridge"], but=())
+    assert drain(due) == [("ridge", {"past_lags": 3}, "ridge-0003")]  # and nothing that does not stand on the list
