@@ -6,6 +6,7 @@
 import errno
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -318,8 +319,10 @@ def main() -> None:
         _fail(str(error), 2)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer turns Ctrl-C into this
-            typer.echo("interrupted; everything finished so far is saved. Type the same command again to continue", err=True)
+            _end_interrupted()
         raise
+    except KeyboardInterrupt:  # a second one, while the first was being obeyed
+        _end_interrupted()
     except BrokenPipeError:
         sys.exit(0)
     except PermissionError as error:
@@ -351,6 +354,12 @@ def _command(verb: str, study: str, runs: Path) -> str:
 
 def _print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value, default=str))
+
+
+def _end_interrupted() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    typer.echo("interrupted; everything finished so far is saved. Type the same command again to continue", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:

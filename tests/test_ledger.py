@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ensemble_forecast import ledger
+from ensemble_forecast import ledger, store
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.store import RunFolder
 
@@ -45,7 +45,8 @@ def test_a_trial_that_one_search_gave_up_and_another_finished_has_finished(tmp_p
     assert [(line["id"], line["state"]) for line in RunFolder(tmp_path).ledger()] == [("b", "finished"), ("a", "finished")]
 
 
-def test_searches_share_a_run_and_write_apart_while_anyone_else_is_refused(tmp_path):
+def test_searches_share_a_run_and_write_apart_while_anyone_else_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ORPHANS_END_WITHIN_S", 0.2)
     one, two, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
     with one.lock(shared=True), two.lock(shared=True):
         one.append(dict.fromkeys(ledger.LEDGER_FIELDS) | {"id": "a", "state": "stale"})

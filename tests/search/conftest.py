@@ -1,6 +1,8 @@
 import numpy as np
+import odd
 import pytest
 
+from ensemble_forecast import registry
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.search.spaces import parse_space
@@ -47,3 +49,12 @@ def ledger_line():
         return {name: (usual | known).get(name) for name in LEDGER_FIELDS}
 
     return build
+
+
+@pytest.fixture
+def odd_ones(tmp_path, monkeypatch):
+    """Configure learners that misbehave, in workers started from here."""
+    monkeypatch.setitem(registry.LEARNERS, odd.NAME, odd.PLACE)
+    for name, value in odd.environment(tmp_path / "python").items():
+        monkeypatch.setenv(name, value)
+    return lambda **params: {"family": odd.NAME, "params": params}

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from ensemble_forecast import ledger
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
-from ensemble_forecast.search import shared, trials
+from ensemble_forecast.search import shared
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.due import Entry
 from ensemble_forecast.search.history import History
@@ -53,8 +53,7 @@ class Search:
 
 
 @pytest.fixture
-def pair(tmp_path, url, space, monkeypatch):
-    monkeypatch.setattr(trials, "LOOK_S", 0.0)
+def pair(tmp_path, url, space):
     both = [Search(tmp_path / "study", url, space, name) for name in ("one", "two")]
     yield both
     for each in both:
@@ -100,7 +99,7 @@ def test_searches_learn_of_each_others_trials(pair):
     one, two = pair
     one.finish(one.enter())
     assert two.history.best() is None
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert (two.history.best()["value"], two.history.n_ended()) == (0.5, 1)
     assert ledger.files(two.folder.path) == [two.folder.path / "ledger-one-1.jsonl"]
 
@@ -113,10 +112,10 @@ def test_draws_of_two_searches_differ(pair):
 def test_a_trial_of_a_silent_search_is_due_again_once_and_its_late_answer_is_dropped(pair, url):
     one, two = pair
     job = one.enter()
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert two.history.due() == []
     fall_silent(url)
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert [(params, id) for _, params, id in two.history.due()] == [(job.params, job.id)]
     assert two.history.lines[0]["reason"] == "its search died"
     retry = two.enter(retry_of=job.id)
@@ -134,7 +133,7 @@ def test_what_a_silent_search_had_committed_is_taken_in(pair, url):
     report |= {"windows": [0.5], "truncated": True}
     one.folder.commit(job.id, {"family": "ridge", "params": job.params}, np.zeros((1, 7, 9), np.float32), np.zeros((1, 3), np.int64), report)
     fall_silent(url)
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert two.history.best()["id"] == job.id
     assert two.enter() is None
 
@@ -144,10 +143,10 @@ def test_a_trial_that_never_gave_a_sign_of_life_is_given_time_and_then_found(pai
     job = one.enter()
     with sqlalchemy.create_engine(url).begin() as connection:
         connection.execute(sqlalchemy.text("DELETE FROM trial_heartbeats"))
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert two.history.due() == []
     fall_silent(url)
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert [id for _, _, id in two.history.due()] == [job.id]
 
 
@@ -156,7 +155,7 @@ def test_nothing_is_found_silent_right_after_the_server_was_away(pair, url):
     one.enter()
     fall_silent(url)
     two.server.back_at = time.monotonic()
-    two.trials.keep_up([])
+    two.trials.keep_up([], at_once=True)
     assert two.history.due() == []
 
 
@@ -165,8 +164,8 @@ def test_a_trial_whose_search_died_again_and_again_is_poison(pair, url):
     for _ in range(4):
         assert one.enter() is not None
         fall_silent(url)
-        two.trials.keep_up([])
-        one.trials.keep_up([])
+        two.trials.keep_up([], at_once=True)
+        one.trials.keep_up([], at_once=True)
     assert [line["state"] for line in two.history.lines] == ["stale", "stale", "stale", "failed"]
     assert "poison" in two.history.lines[-1]["reason"]
     assert two.history.due() == []
