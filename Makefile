@@ -18,9 +18,11 @@ btc: $(VENV)/.core
 test: check
 	$(THREADS) $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-# What needs more than Python: Chromium, for the report. apt wants to be root; with a Chromium installed otherwise it is not called.
+# What needs more than Python: Chromium, for the report, and PostgreSQL, for searches that share a study; the tests start a server of their own.
+# apt wants to be root; with both installed otherwise it is not called.
 soak: $(VENV)/.dev
 	command -v chromium || (apt-get update && apt-get install -y --no-install-recommends chromium)
+	command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || (apt-get update && apt-get install -y --no-install-recommends postgresql)
 	$(THREADS) $(BIN)/python -m pytest -q -m soak
 
 # On a machine with a GPU and the torch for it: make TORCH=torch gpu
