@@ -172,7 +172,7 @@ def connect(url: str) -> Server:
 
 def _is_away(error: Exception) -> bool:
     """Whether the server could not be reached, or hung up, rather than refused what it was told."""
-    kinds = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+    kinds = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, exc.PendingRollbackError)  # the last where Optuna asks twice in one session
     return isinstance(error, kinds) or isinstance(error.__cause__, kinds)
 
 

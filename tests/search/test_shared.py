@@ -171,14 +171,18 @@ def test_a_trial_whose_search_died_again_and_again_is_poison(pair, url):
     assert two.history.due() == []
 
 
-def test_calls_wait_for_a_server_that_is_away_until_the_deadline(url, monkeypatch):
+LOST = [exc.OperationalError("SELECT", {}, Exception("server closed the connection")), exc.PendingRollbackError("server closed the connection")]
+
+
+@pytest.mark.parametrize("cause", LOST, ids=lambda cause: type(cause).__name__)
+def test_calls_wait_for_a_server_that_is_away_until_the_deadline(url, monkeypatch, cause):
     monkeypatch.setattr(shared, "AGAIN_S", 0.01)
     server, calls = connect(url), []
 
     def call(_):
         calls.append(True)
         if len(calls) < 4:
-            raise StorageInternalError("commit") from exc.OperationalError("SELECT", {}, Exception("server closed the connection"))
+            raise StorageInternalError("commit") from cause
         return "answer"
 
     server.deadline = Deadline.after(30)
