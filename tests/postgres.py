@@ -8,8 +8,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-
 HOW_TO_GET_IT = "no PostgreSQL found: make soak installs it (apt-get install postgresql), and then runs these tests"
 PLACES = "/usr/lib/postgresql/*/bin"  # where Debian keeps what is not on the path
 NOBODY = "nobody"  # the server refuses to be root
@@ -32,9 +30,10 @@ class Server:
         """Stop at once; whoever is connected is cut off."""
         self._run("pg_ctl", "stop", "-w", "--mode=immediate", f"--pgdata={self.folder / 'data'}")
 
-    def ask(self, question: str) -> list[tuple]:
-        with psycopg.connect(f"host={self.folder} user={NOBODY} dbname=postgres") as connection:
-            return connection.execute(question).fetchall()
+    def ask(self, question: str) -> str:
+        """Ask in SQL for a single figure."""
+        words = [self._programs / "psql", "-qtA", f"--host={self.folder}", f"--username={NOBODY}", "--command", question, "postgres"]
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
     def _run(self, program: str, *arguments: str) -> None:
         user = {"user": NOBODY, "group": "nogroup"} if os.geteuid() == 0 else {}

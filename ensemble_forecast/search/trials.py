@@ -178,9 +178,8 @@ class Trials:
 
     def _write(self, job: Job, line: Line) -> Line:
         """Write a line, first in the ledger."""
-        if (
-            self._server is not None and job.number not in self._studies[job.family].running()
-        ):  # it was taken for dead, and is due again or runs elsewhere
+        is_mine = self._server is None or job.number in self._studies[job.family].running()
+        if not is_mine:  # it was taken for dead, and is due again or runs elsewhere
             self._run.drop(job.id)
             return line | {"state": "stale", "value": None, "reason": "it was silent for too long, and another search took it over"}
         self._history.add(line)
