@@ -28,8 +28,8 @@ DEVICES = ("auto", "cpu", "cuda")
 MOST_WORKERS = 8
 STARTS = 3  # of a worker that something kills before it is ready
 WORKERS_SHARE = 0.9  # of all memory, for the workers together; the rest is the driver's and the system's
-LEAST_FREE_SHARE = 0.03  # of all memory: below, the largest worker is ended, before the system ends something else
-RECYCLE_SHARE = 0.5  # of its share: a worker that holds as much after a trial makes room for a fresh one
+LEAST_FREE_SHARE = 0.03  # of all memory: below, the largest worker is ended if it holds as much, before the system ends something else
+RECYCLE_SHARE = 0.7  # of its share: a worker that holds as much after a trial makes room for a fresh one
 _numbers = itertools.count()
 
 
@@ -164,10 +164,11 @@ class Pool:
             for id, size in held.items()
             if size > self._share_bytes
         }
-        if held and not reasons and (free := free_bytes()) < LEAST_FREE_SHARE * total_bytes():
-            id = max(held, key=lambda id: held[id])
-            reasons[id] = (
-                f"out of memory: {free / 2**20:.0f} MiB were left on the machine, and its worker was the largest with {held[id] / 2**20:.0f} MiB"
+        least = LEAST_FREE_SHARE * total_bytes()
+        largest = max(held, key=lambda id: held[id], default=None)
+        if largest is not None and not reasons and held[largest] > least and (free := free_bytes()) < least:
+            reasons[largest] = (
+                f"out of memory: {free / 2**20:.0f} MiB were left on the machine, and its worker was the largest with {held[largest] / 2**20:.0f} MiB"
             )
         return reasons
 

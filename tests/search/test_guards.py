@@ -63,14 +63,16 @@ def test_where_the_machine_runs_out_the_largest_worker_is_ended(pool, monkeypatc
     pool.submit({"job": "open", "id": "a"})
     assert pool.too_large() == {}
     monkeypatch.setattr(pools, "free_bytes", lambda: 0)
-    assert "0 MiB were left on the machine" in pool.too_large()["a"]
+    assert pool.too_large() == {}  # to end it would help nobody
+    monkeypatch.setattr(pools, "resident_bytes", lambda _: 0.1 * total_bytes())
+    assert "0 MiB were left on the machine, and its worker was the largest" in pool.too_large()["a"]
 
 
 def test_a_worker_that_stays_large_after_a_trial_makes_room_for_a_fresh_one(run, odd_ones, pool):
     (before,) = pool.pids()
     run([odd_ones(tag=1)], pool=pool)
     assert pool.pids() == [before]
-    pool._share_bytes = 1.5 * resident_bytes(before)
+    pool._share_bytes = 1.2 * resident_bytes(before)
     run([odd_ones(tag=1), odd_ones(tag=2)], pool=pool)
     assert pool.pids() != [before]
 

@@ -48,6 +48,9 @@ class FakePool:
     def idle(self):
         return ["cpu"] * (self.n_workers - len(self.jobs))
 
+    def too_large(self):
+        return {}
+
     def running(self):
         return {id: self.clock.now - begun for id, (begun, _, _) in self.jobs.items()}
 
