@@ -201,6 +201,7 @@ CASES = {  # name: (what is spoilt, what is typed, what the message says)
     ),
     "a forecast file of an odd type": (nothing, ["predict", "--study", "done", "--out", "forecast.xls"], [".csv", ".parquet"]),
     "a plot of an odd type": (nothing, ["predict", "--study", "done", "--plot", "forecast.png"], [".html"]),
+    "a storage that is no URL": (nothing, ["search", "--study", "done", "--storage", "studies"], ["--storage", "postgresql+psycopg://"]),
     "an unknown kind to list": (nothing, ["list", "learnrs"], ["learnrs", "learners"]),
     "doctor of a missing file": (nothing, ["doctor", "--data", "nowhere.csv"], ["nowhere.csv"]),
 }
