@@ -7,7 +7,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -30,6 +32,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+class _Stream:
+    """A file that NumPy takes for anything but a file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> int:
+        """Pass the content on."""
+        return self._file.write(content)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as ``.npy``; where NumPy writes to a file by itself, a full disk is an error without a number."""
+    with open(path, "wb") as file:
+        np.save(_Stream(file), array, allow_pickle=False)
 
 
 def append_line(path: Path, line: str) -> None:

@@ -171,8 +171,8 @@ class RunFolder:
         with explaining_full_disk(self.path):
             prepared.mkdir(parents=True)
             (self.path / "candidates").mkdir(exist_ok=True)
-            np.save(prepared / "forecasts.npy", forecasts_NHQ)
-            np.save(prepared / "origins.npy", origins_N3)
+            atomic.write_array(prepared / "forecasts.npy", forecasts_NHQ)
+            atomic.write_array(prepared / "origins.npy", origins_N3)
             atomic.write_json(prepared / "config.json", config)
             atomic.write_json(prepared / "report.json", report)
             atomic.commit_folder(prepared, self.path / "candidates" / id)

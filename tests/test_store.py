@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,6 +143,14 @@ def test_a_full_disk_is_said_so(run_folder, monkeypatch, write):
     monkeypatch.setattr(atomic, "write_json", full)
     with run_folder.lock(), pytest.raises(Unfinished, match=r"disk is full.*free some space"):
         run_folder.append(line()) if write == "append" else commit(run_folder)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_an_array_that_does_not_fit_is_a_full_disk_by_its_number(size):
+    with pytest.raises(OSError, match="No space left") as refusal:
+        atomic.write_array(Path("/dev/full"), np.zeros(size))
+    assert refusal.value.errno == errno.ENOSPC
 
 
 def test_other_errors_of_the_disk_pass_as_they_are(run_folder, monkeypatch):
