@@ -50,7 +50,7 @@ class Agenda:
     space
         What `Rules.restrict` left.
     kind
-        Of the task.
+        What learners must be able to do, see `Task.asked`.
     """
 
     def __init__(self, history: History, schedule: Schedule, trials: Trials, pool: Pool, space: Space, kind: str, rules: Rules) -> None:
