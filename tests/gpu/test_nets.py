@@ -12,7 +12,7 @@ from ensemble_forecast.registry import NETS
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 every_net = pytest.mark.parametrize("name", NETS)
 
-BFLOAT16 = 0.15  # of what a training changes: 8 bits a product, and 80 steps that differ by as much
+BFLOAT16 = 0.1  # of what a training changes: on a CPU that computes in bfloat16 it was 0.03 for the deepest net, a third of that for most
 FLOAT32 = 1e-3
 
 
