@@ -21,6 +21,7 @@ from ensemble_forecast.learners.deep.classes import log_odds
 from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
 from ensemble_forecast.learners.deep.finder import FINDERS, SWEEP_SHARE, SWEPT, range_test, sweep
+from ensemble_forecast.learners.deep.given import Given, consecutive, learnable, moments, thin
 from ensemble_forecast.learners.deep.initialisation import initialise
 from ensemble_forecast.learners.deep.inputs import BASES, CENTRES, Batch, View, Windows, n_extras
 from ensemble_forecast.learners.deep.loss import Loss
@@ -36,26 +37,12 @@ from ensemble_forecast.seeds import derive
 from ensemble_forecast.windows import Roles
 
 PREDICT_ROWS = 64  # always so many at once, so that a forecast does not depend on which other origins are asked for
-MOST_EVALUATED = 4096  # origins of the stop role, and for the climatology: more add time, not knowledge
 WEEK = 7  # seasons in the automatic context: hours follow the days of a week, and on months it forecasts best too
 START_S, ORIGIN_S = 0.3, 1e-6  # seconds on a plain core, before the first step: in any case, and for each origin
 STEP_S, MULTIPLY_S = 2.5e-3, 2.5e-11  # of a training step: in any case, and for each multiply-add of each origin in it, there and back
 TOGETHER_BELOW = 5e6  # multiply-adds of a batch: above, copies that are trained in one pass are not quicker
 TOGETHER_BELOW_ON_GPU = 1e9  # likewise, reckoned: at 100 TFLOP/s these take 60 us there and back, about as long as it takes to launch a step
 LONGEST_SHARE = 0.6  # of the median length: longer contexts would mostly be padding
-
-
-@dataclass(frozen=True)
-class Given:
-    """Origins to learn from and to stop on, and how their windows are seen."""
-
-    fit: Origins
-    stop: Origins | None
-    view: View
-
-    def stop_windows(self, panel: Panel, place: torch.device) -> Windows | None:
-        """Put what the stop role needs on a device; None where there is nothing to judge."""
-        return Windows.of(panel, self.stop, self.view, place) if self.stop is not None and len(self.stop) else None
 
 
 @dataclass(kw_only=True)
@@ -137,7 +124,7 @@ class NetLearner(Recipe):
         windows = Windows.of(panel, Origins.joined([given.fit for given in givens]), givens[0].view, place)
         with reproducible(seeds[0]):
             rates, stop_windows = [self.learning_rate] * len(fits), givens[0].stop_windows(panel, place)
-            results = train_together(untrained, loss, windows, _consecutive(givens), stop_windows, self, rates, seeds, deadline)
+            results = train_together(untrained, loss, windows, consecutive(givens), stop_windows, self, rates, seeds, deadline)
         return [own._learnt(task, givens[0].view, shapes, result) for own, task, result in zip(copies, tasks, results, strict=True)]
 
     def work(self, size: Size, task: Task) -> float:
@@ -177,23 +164,23 @@ class NetLearner(Recipe):
                 blocks.append(read(net, windows.inputs(index_B)))
         return torch.cat(blocks)[: len(windows)].cpu().numpy()
 
-    def given(self, panel: Panel, fit: Origins, stop: Origins | None, task: Task) -> "Given":
+    def given(self, panel: Panel, fit: Origins, stop: Origins | None, task: Task) -> Given:
         """Settle what is learnt from, and how it is seen."""
         check_name("centre", self.centre, CENTRES)
         check_name("base", self.base, BASES)
         check_name("transfer", self.transfer, TRANSFERS)
         check_name("finder", self.finder, FINDERS)
-        fit = _learnable(panel, fit)
+        fit = learnable(panel, fit)
         if not len(fit):
             raise TooShort(
                 f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
                 f" give more history or shorten the horizon ({task.horizon})"
             )
-        return Given(fit, None if stop is None else _thin(_learnable(panel, stop)), self._view(panel, fit, task))
+        return Given(fit, None if stop is None else thin(learnable(panel, stop)), self._view(panel, fit, task))
 
-    def untrained(self, panel: Panel, given: "Given", task: Task, place: torch.device) -> tuple[Shapes, Loss, torch.nn.Module]:
+    def untrained(self, panel: Panel, given: Given, task: Task, place: torch.device) -> tuple[Shapes, Loss, torch.nn.Module]:
         """Build the loss and the module with its first weights."""
-        thinned, view = Windows.of(panel, _thin(given.fit), given.view, place), given.view
+        thinned, view = Windows.of(panel, thin(given.fit), given.view, place), given.view
         loss = self._learnt_loss(task, thinned)
         shapes = Shapes(view.context, 1 + len(view.past_mean_C), thinned.n_extras, task.horizon, loss.n_outputs)
         body = self.net(shapes)
@@ -267,8 +254,8 @@ class NetLearner(Recipe):
         """Settle the context, and the covariates' means and deviations over the origins that are learnt from."""
         context = self._context(task, float(np.median(panel.lengths_S[np.unique(fit.series)])))
         rows, none = fit.rows(panel), np.empty((0, 0))
-        past_mean_C, past_std_C = _moments(panel.past[rows] if self.covariates else none)
-        known_mean_K, known_std_K = _moments(panel.known[rows] if self.covariates else none)
+        past_mean_C, past_std_C = moments(panel.past[rows] if self.covariates else none)
+        known_mean_K, known_std_K = moments(panel.known[rows] if self.covariates else none)
         return View(context, task.season_length, task.horizon, past_mean_C, past_std_C, known_mean_K, known_std_K, self.centre, self.base)
 
     def _context(self, task: Task, length: float) -> int:
@@ -279,12 +266,6 @@ class NetLearner(Recipe):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the module out: it is rebuilt from the weights."""
         return {name: value for name, value in vars(self).items() if name != "_module"}
-
-
-def _consecutive(givens: list[Given]) -> list[range]:
-    """Places of each fit's origins, laid one after the other."""
-    ends = np.cumsum([len(given.fit) for given in givens]).tolist()
-    return [range(first, end) for first, end in zip([0, *ends], ends, strict=False)]
 
 
 def _within_memory(trained: Callable[[NetLearner], tuple[Shapes, float, Trained]], recipe: NetLearner) -> tuple[Shapes, float, Trained]:
@@ -299,22 +280,3 @@ def _within_memory(trained: Callable[[NetLearner], tuple[Shapes, float, Trained]
         return trained(replace(recipe, batch=max(1, recipe.batch // 2), accumulate=2 * recipe.accumulate))
     except torch.OutOfMemoryError as error:
         raise MemoryError(f"the device's memory does not hold half a batch of {recipe.batch}") from error
-
-
-def _moments(values_FC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each column over what is known of it; a constant one has deviation 1."""
-    known_FC = np.isfinite(values_FC)
-    count_C = np.maximum(known_FC.sum(axis=0), 1)
-    mean_C = np.where(known_FC, values_FC, 0.0).sum(axis=0) / count_C
-    std_C = np.sqrt((np.where(known_FC, values_FC - mean_C, 0.0) ** 2).sum(axis=0) / count_C)
-    return mean_C, np.where(std_C > 0, std_C, 1.0)
-
-
-def _learnable(panel: Panel, origins: Origins) -> Origins:
-    """Keep the origins with enough history and an observed step after them."""
-    return origins.take((origins.step >= MIN_STEPS - 1) & (origins.step < panel.ends_S[origins.series]))
-
-
-def _thin(origins: Origins) -> Origins:
-    """Keep evenly spaced origins where there are very many."""
-    return origins.take(np.unique(np.linspace(0, len(origins) - 1, MOST_EVALUATED).astype(int))) if len(origins) > MOST_EVALUATED else origins
