@@ -106,7 +106,7 @@ def _number_column(column: pd.Series, decimal: str) -> pd.Series:
     if cells.str.fullmatch(r"[+-]?0\d+").any():
         return column
     if not column.isna().any() and cells.str.fullmatch(r"[+-]?\d{1,18}").all():
-        return pd.to_numeric(cells)
+        return cells.map(int).astype(np.int64)
     if not numerals.is_numeric(column):
         return column
     values, bad = numerals.to_numbers(column, decimal)

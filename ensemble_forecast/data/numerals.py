@@ -53,10 +53,11 @@ def to_numbers(column: pd.Series, decimal: str | None = None) -> tuple[np.ndarra
     cells = cells.mask(cells.str.lower() == "true", "1").mask(cells.str.lower() == "false", "0")
     mark = decimal_mark(cells) or decimal or "."
     group = "," if mark == "." else r"\."
-    shape = rf"[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{re.escape(mark)}\d*)?(?:[eE][+-]?\d+)?"
+    shape = rf"(?=[+-]?{re.escape(mark)}?\d)[+-]?(?:\d+|\d{{1,3}}(?:{group}\d{{3}})+)?(?:{re.escape(mark)}\d*)?(?:[eE][+-]?\d+)?"
     shaped = cells.str.fullmatch(shape).to_numpy(dtype=bool) | cells.str.lower().isin(["inf", "-inf", "+inf", "infinity", "-infinity"]).to_numpy()
     plain = cells.str.replace("," if mark == "." else ".", "", regex=False).str.replace(",", ".", regex=False)
-    values = pd.to_numeric(plain.where(shaped & ~missing), errors="coerce").to_numpy(dtype=np.float64)
+    values = np.full(len(column), np.nan)
+    values[shaped & ~missing] = plain.to_numpy(dtype=object)[shaped & ~missing].astype(np.float64)  # pandas would miss the nearest float at times
     return values, ~missing & np.isnan(values)
 
 
