@@ -46,7 +46,7 @@ def programs() -> Path | None:
     """Folder of the newest installed server's programs."""
     on_path = shutil.which("initdb")
     found = sorted(Path("/").glob(f"{PLACES[1:]}/initdb"), key=lambda path: float(path.parts[-3]))
-    return Path(on_path).parent if on_path else found[-1].parent if found else None
+    return Path(on_path).resolve().parent if on_path else found[-1].parent if found else None
 
 
 @contextmanager

@@ -177,10 +177,10 @@ class _Search:
             self.agenda.add_again(self.jobs)
 
     def _is_done(self) -> bool:
-        """Whether nothing is left to do, after a look at what other searches run, and at what they left."""
-        known = self.agenda.n_due()
+        """Whether nothing is left to do, after a look at what other searches run, and then at what they left."""
+        n_due, others_run = self.agenda.n_due(), self.trials.others_run(self.jobs.values())
         self._keep_up(at_once=True)
-        return self.agenda.n_due() == known and not self.trials.others_run(self.jobs.values())
+        return self.agenda.n_due() == n_due and not others_run
 
     def _start_one(self, device: str) -> None:
         """Give an idle worker its next job, if there is one."""

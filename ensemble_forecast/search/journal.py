@@ -10,7 +10,7 @@ import math
 import os
 import socket
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,7 @@ class FamilyStudy:
             self._study = self._begin(storage, shape)
         else:
             self._study = self._join(server, shape, run_id)
+            self._study_id = server.get_study_id_from_name(self._name)
         n_ended = sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
         stream = ("tpe", table.family) if server is None else ("tpe", table.family, socket.gethostname(), os.getpid())  # no two draw alike
         self._study.sampler = sampler_for(sampler, table, (derive(seed, *stream) + n_ended) % 2**32)
@@ -163,12 +164,13 @@ class FamilyStudy:
 
     def enter(self, id: str, params: Params, started: str, retry_of: str | None = None) -> int | None:
         """Enter a trial that begins now with given parameters; returns its number, or None where another search has been faster."""
-        if self._is_taken(params):
+        if self._server is not None and self._is_taken(params, self._recorded()):
             return None
         self._add(_record(id, params, started, retry_of), state=TrialState.RUNNING)
-        number = next(trial.number for trial in reversed(self._recorded()) if trial.user_attrs[RECORD]["id"] == id)
+        trials = self._recorded()
+        number = next(trial.number for trial in reversed(trials) if trial.user_attrs[RECORD]["id"] == id)
         self.beat(number)
-        if self._is_taken(params, number):
+        if self._server is not None and self._is_taken(params, trials, number):
             self.tell(number, "stale", None)
             return None
         return number
@@ -196,7 +198,7 @@ class FamilyStudy:
             params = self.table.draw(trial)
             if canonical(self.table.family, params) not in seen:
                 trial.set_user_attr(RECORD, _record(id, params, started, None))
-                if not self._is_taken(params, trial.number):
+                if self._server is None or not self._is_taken(params, self._recorded(), trial.number):
                     return trial.number, params
             self._study.tell(trial, state=TrialState.FAIL)
         return None
@@ -220,26 +222,24 @@ class FamilyStudy:
             else:
                 self._study.tell(number, state=STATES[state], skip_if_finished=self._server is not None)
 
-    def _is_taken(self, params: Params, number: float = math.inf) -> bool:
+    def _is_taken(self, params: Params, trials: Iterable[FrozenTrial], number: float = math.inf) -> bool:
         """Whether a trial before this one has the same parameters and was not cut off: of two searches that begin it at once, one withdraws.
 
         The server numbers the trials of a study one after the other, so that both see the same order.
         """
-        if self._server is None:
-            return False
         key = canonical(self.table.family, params)
         return any(
             trial.number < number
             and (trial.state != TrialState.FAIL or ENDED in trial.user_attrs)
             and canonical(self.table.family, trial.user_attrs[RECORD]["params"]) == key
-            for trial in self._recorded()
+            for trial in trials
         )
 
     def _recorded(self) -> list[FrozenTrial]:
         return [trial for trial in self._study.get_trials(deepcopy=False) if RECORD in trial.user_attrs]
 
     def _trial_id(self, server: "Server", number: int) -> int:
-        return server.get_trial_id_from_study_id_trial_number(server.get_study_id_from_name(self._name), number)
+        return server.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
     def _add(self, record: dict[str, Any], *, state: TrialState, value: float | None = None) -> None:
         filled = self.table.filled(record["params"])

@@ -103,9 +103,9 @@ def test_searches_wait_for_a_server_that_is_away_and_go_on(begin, tmp_path, serv
 
 def test_four_searches_finish_three_times_as_much_where_trials_wait_for_something_else(begin, tmp_path):
     """In the seconds in which all four were at work, against one alone."""
-    ended(begin("alone", 6, 0.5))
+    ended(begin("alone", 4, 1.5))
     alone = [line for line in RunFolder(tmp_path / "alone").ledger() if line["state"] == "finished"]
-    for process in [begin("four", 48, 0.5) for _ in range(4)]:
+    for process in [begin("four", 20, 1.5) for _ in range(4)]:
         ended(process)
     of_each = [ledger.read([path]) for path in ledger.files(tmp_path / "four")]
     assert len(of_each) == 4

@@ -83,11 +83,11 @@ def test_the_one_who_looked_too_early_withdraws(pair, monkeypatch):
     study = two.trials._studies["ridge"]
     looks, look = [], study._is_taken
 
-    def late(params, *number):
+    def late(params, trials, *number):
         if not looks:
             looks.append(one.enter())  # between two's look and its entry, one begins the same trial
             return False
-        return look(params, *number)
+        return look(params, trials, *number)
 
     monkeypatch.setattr(study, "_is_taken", late)
     assert two.enter() is None
