@@ -8,12 +8,14 @@ import json
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensemble_forecast.errors import BadInput, EnsembleForecastError, Unfinished
+from ensemble_forecast.errors import BadInput, EnsembleForecastError, MissingPackage, Unfinished
 
 if TYPE_CHECKING:
     from ensemble_forecast.study import Study
@@ -151,28 +153,22 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Forecast the next horizon with the saved ensemble, from the study's data or from newer ones."""
-    from ensemble_forecast import overview, pipeline, workflow
-    from ensemble_forecast.features.sets import own_sets
-    from ensemble_forecast.forecaster import load
+    from ensemble_forecast import workflow
     from ensemble_forecast.report import terminal
+    from ensemble_forecast.saved import open_saved
     from ensemble_forecast.study import read_frame
 
-    name = overview.newest(runs) if study is None else study
-    path = overview.run_path(name, runs)
-    if not (path / "ensemble").exists():
-        raise BadInput(f"study {name!r} has no ensemble yet: run python -m ensemble_forecast stack --study {name}")
-    settings = pipeline.read(path / "pipeline.toml")
-    model = load(path / "ensemble", allow=own_sets(settings.features))  # naming a set in a pipeline is leave to run it
-    frame = read_frame(str(data) if data is not None else settings.source, terminal.logger(quiet))
-    table = model.predict(frame)
+    saved = open_saved(study, runs)
+    frame = read_frame(str(data) if data is not None else saved.settings.source, terminal.logger(quiet))
+    table = saved.model.predict(frame)
     if plot is not None:
         from ensemble_forecast.report.plot import write_plot
 
-        write_plot(plot, model.history(frame), table)
+        write_plot(plot, saved.model.history(frame), table)
     if out is not None:
         workflow.write_table(table, out)
     if as_json:
-        _print_json({"study": name, "forecast": json.loads(table.to_json(orient="records", date_format="iso"))})
+        _print_json({"study": saved.study, "forecast": json.loads(table.to_json(orient="records", date_format="iso"))})
     elif out is None:
         terminal.print_table(table)
     for written in (out, plot):
@@ -270,6 +266,36 @@ def depth(
 
 
 @app.command()
+def serve(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    host: Annotated[str, typer.Option(help="Address to listen on; one that other machines reach needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any that is free.")] = 8000,
+    token: Annotated[str | None, typer.Option(envvar="ENSEMBLE_FORECAST_TOKEN", help="What requests must bear to be answered.")] = None,
+    most_mib: Annotated[float, typer.Option(min=0.001, help="Largest request.")] = 4.0,
+    time_limit: Annotated[str, typer.Option(help="Longest wait for an answer.")] = "30s",
+    queue: Annotated[int, typer.Option(min=1, help="Predictions taken on at a time, of which one runs.")] = 8,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer forecasts over HTTP with the saved ensemble, until interrupted."""
+    from ensemble_forecast.deadline import seconds
+    from ensemble_forecast.saved import open_saved
+
+    with _needing("serve"):
+        from ensemble_forecast import serving
+    saved = open_saved(study, runs)
+
+    def told(url: str) -> None:
+        if as_json:
+            _print_json({"study": saved.study, "url": url})
+        elif not quiet:
+            typer.echo(f"study {saved.study} answers at {url}/predict, /predict_proba, /metadata and /health; Ctrl-C ends it", err=True)
+
+    serving.run(saved, host, port, token, serving.Limits(most_mib=most_mib, seconds=seconds(time_limit), queue=queue), told)
+
+
+@app.command()
 def doctor(
     data: Annotated[Path, typer.Option("--data", help="CSV or parquet file to check.")],
     target: Annotated[str | None, typer.Option(help="Column to forecast.")] = None,
@@ -350,6 +376,15 @@ def _reopen(study: str | None, runs: Path, quiet: bool) -> "Study":
 def _command(verb: str, study: str, runs: Path) -> str:
     """Write the command to type next."""
     return f"python -m ensemble_forecast {verb} --study {shlex.quote(study)}" + ("" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}")
+
+
+@contextmanager
+def _needing(extra: str) -> Iterator[None]:
+    """Name the extra to install where a package of it is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackage(f'{extra} needs {error.name}, which is not installed: pip install "ensemble-forecast[{extra}]"') from error
 
 
 def _print_json(value: dict[str, Any]) -> None:

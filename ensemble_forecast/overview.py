@@ -17,7 +17,7 @@ from ensemble_forecast.features.sets import columns_of
 from ensemble_forecast.registry import COMBINERS, FEATURES, LEARNERS, METRICS, NETS, SOURCES, did_you_mean
 from ensemble_forecast.search.extent import extent
 from ensemble_forecast.search.spaces import load_space
-from ensemble_forecast.store import RunFolder
+from ensemble_forecast.store import Line, RunFolder
 from ensemble_forecast.study import check_name, studies
 
 BASELINES = ("naive", "seasonal_naive", "drift")
@@ -73,6 +73,30 @@ def transfers(board: list[dict[str, Any]]) -> list[str]:
     return sentences
 
 
+def failures(lines: list[Line]) -> list[dict[str, Any]]:
+    """Group the trials that did not finish by what happened to them, most frequent first: state, count, families, and one reason with its trial.
+
+    The figures in a reason are its own: what is said up to the first digit tells one kind of failure from another.
+    """
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        if line["state"] != "finished":
+            reason = line["reason"] or "no reason was recorded"
+            head = next((reason[:place] for place, letter in enumerate(reason) if letter.isdigit()), reason)
+            groups.setdefault((line["state"], head), []).append(line)
+    rows = [
+        {
+            "state": state,
+            "count": len(own),
+            "families": sorted({line["family"] for line in own}),
+            "reason": own[0]["reason"] or head,
+            "id": own[0]["id"],
+        }
+        for (state, head), own in groups.items()
+    ]
+    return sorted(rows, key=lambda row: -row["count"])
+
+
 def status(name: str, runs: Path) -> dict[str, Any]:
     """Describe a study from its files alone, also while it runs elsewhere."""
     path = run_path(name, runs)
@@ -92,6 +116,7 @@ def status(name: str, runs: Path) -> dict[str, Any]:
         "finished": sum(row["finished"] for row in families),
         "spent_s": folder.spent_s(),
         "budget_s": seconds(pipelines.read(path / "pipeline.toml").budget),
+        "failures": failures(lines),
         "families": sorted(families, key=lambda row: (row["best"] is None, row["best"])),
         "ensemble": str(path / "ensemble") if (path / "ensemble").exists() else None,
         "verdict": json.loads(verdict.read_text())["verdict"] if verdict.exists() else None,

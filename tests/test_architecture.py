@@ -24,7 +24,8 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"stacking", "overview", "judging", "depth"},
     {"workflow"},
     {"forecaster"},
-    {"findings"},
+    {"findings", "saved"},
+    {"serving", "export"},
     {"cli"},
     {"__main__", "__init__"},
 ]

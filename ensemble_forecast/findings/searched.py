@@ -29,7 +29,7 @@ def searched(study: Study) -> Record:
         "board": board,
         "transfers": overview.transfers(board),
         "history": history(lines),
-        "failures": failures(lines),
+        "failures": overview.failures(lines),
         "importance": importances(study.folder.journal_path),
         "least_trials": LEAST_TRIALS,
         "costs": costs(overview.status(study.name, study.folder.path.parent)["families"]),
@@ -46,30 +46,6 @@ def history(lines: list[Line]) -> list[Record]:
             best = min(best, line["value"])
             rows.append({"number": number, "id": line["id"], "group": _group(line["family"]), "value": line["value"], "best": best})
     return rows
-
-
-def failures(lines: list[Line]) -> list[Record]:
-    """Group the trials that did not finish by what happened to them, most frequent first.
-
-    The figures in a reason are its own: what is said up to the first digit tells one kind of failure from another.
-    """
-    groups: dict[tuple[str, str], list[Line]] = {}
-    for line in lines:
-        if line["state"] != "finished":
-            reason = line["reason"] or "no reason was recorded"
-            head = next((reason[:place] for place, letter in enumerate(reason) if letter.isdigit()), reason)
-            groups.setdefault((line["state"], head), []).append(line)
-    rows = [
-        {
-            "state": state,
-            "count": len(own),
-            "families": sorted({line["family"] for line in own}),
-            "reason": own[0]["reason"] or head,
-            "id": own[0]["id"],
-        }
-        for (state, head), own in groups.items()
-    ]
-    return sorted(rows, key=lambda row: -row["count"])
 
 
 def costs(families: list[Record]) -> list[Record]:

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -236,8 +237,8 @@ def print_status(status: Record, *, brief: bool = False) -> None:
 
 
 def watch(read: Callable[[], Record]) -> None:
-    """Refresh the state of a study until interrupted."""
-    with Live(_status_view(read()), console=out, refresh_per_second=1) as live:
+    """Refresh the state of a study until interrupted, which is how watching ends."""
+    with suppress(KeyboardInterrupt), Live(_status_view(read()), console=out, refresh_per_second=1) as live:
         while True:
             time.sleep(2)
             live.update(_status_view(read()))
@@ -258,7 +259,23 @@ def _status_view(status: Record) -> Group:
     for row in status["families"]:
         best = "" if row["best"] is None else f"{row['best']:.4f}"
         table.add_row(row["family"], *(str(row[state]) for state in ("finished", "pruned", "failed", "stale")), best, f"{row['seconds']:.0f}")
-    return Group(_status_line(status), table, f"ensemble: {status['ensemble'] or 'not built yet'}; verdict: {status['verdict'] or 'not opened yet'}")
+    unfinished = [_failures(status["failures"])] if status["failures"] else []
+    return Group(
+        _status_line(status),
+        table,
+        *unfinished,
+        f"ensemble: {status['ensemble'] or 'not built yet'}; verdict: {status['verdict'] or 'not opened yet'}",
+    )
+
+
+def _failures(rows: list[Record]) -> Table:
+    """Lay out what did not finish, by reason; of each kind one reason is told in full."""
+    table = Table(title="Trials that did not finish, by reason", title_justify="left", box=None)
+    for name in ("state", "trials", "families", "for example"):
+        table.add_column(name, justify="right" if name == "trials" else "left")
+    for row in rows:
+        table.add_row(row["state"], str(row["count"]), ", ".join(row["families"]), escape(f"{row['reason']} ({row['id']})"))
+    return table
 
 
 def print_doctor(report: Record) -> None:

@@ -10,7 +10,7 @@ from ensemble_forecast.ensemble.model import Ensemble
 from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.findings.run import effective_number
 from ensemble_forecast.findings.scored import rehearsed, reliability, scored
-from ensemble_forecast.findings.searched import costs, failures, history
+from ensemble_forecast.findings.searched import costs, history
 from ensemble_forecast.forecaster import load
 from ensemble_forecast.metrics import cell_loss
 from ensemble_forecast.study import reopen, silent
@@ -102,25 +102,6 @@ def test_history_keeps_the_best_so_far_and_the_numbers_of_the_ledger():
         (3, 2.0, "statistical"),
         (4, 2.0, "bags and chain"),
     ]
-
-
-def test_failures_of_one_kind_are_counted_together():
-    told = failures(
-        [
-            line("mlp", 1, "failed", None, "out of memory: 300 MiB"),
-            line("gru", 1, "failed", None, "out of memory: 500 MiB"),
-            line("gru", 2, "pruned", None, "after window 0"),
-            line("gru", 3, "stale", None, None),
-            line("ridge", 1),
-        ]
-    )
-    assert [(row["state"], row["count"], row["families"]) for row in told] == [
-        ("failed", 2, ["gru", "mlp"]),
-        ("pruned", 1, ["gru"]),
-        ("stale", 1, ["gru"]),
-    ]
-    assert told[0]["reason"] == "out of memory: 300 MiB"
-    assert told[2]["reason"] == "no reason was recorded"
 
 
 def test_energy_is_watts_by_hours():
