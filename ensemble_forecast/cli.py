@@ -296,6 +296,34 @@ def serve(
 
 
 @app.command()
+def export(
+    study: StudyName = None,
+    runs: Runs = Path("runs"),
+    data: Data = None,
+    format: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: onnx in the run folder.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the members and the combiner of the saved ensemble as graphs for other runtimes, each compared with what it stands for."""
+    from ensemble_forecast.report import terminal
+    from ensemble_forecast.saved import open_saved
+    from ensemble_forecast.study import read_frame
+
+    if format != "onnx":
+        raise BadInput(f"--format must be onnx; got {format!r}")
+    with _needing("onnx"):
+        from ensemble_forecast import export as exporting
+    saved = open_saved(study, runs)
+    frame = read_frame(str(data) if data is not None else saved.settings.source, terminal.logger(quiet))
+    told = exporting.export(saved, frame, saved.path / "onnx" if out is None else out)
+    if as_json:
+        _print_json(told)
+    else:
+        terminal.print_export(told, brief=quiet)
+
+
+@app.command()
 def doctor(
     data: Annotated[Path, typer.Option("--data", help="CSV or parquet file to check.")],
     target: Annotated[str | None, typer.Option(help="Column to forecast.")] = None,

@@ -112,6 +112,13 @@ METRICS = {
     "log_loss": "ensemble_forecast.metrics:log_loss",
     "brier": "ensemble_forecast.metrics:brier",
 }
+GRAPHS = {  # what draws a fitted learner for export; every net is drawn alike
+    **dict.fromkeys(NETS, "ensemble_forecast.learners.deep.graph:of_net"),
+    "ridge": "ensemble_forecast.learners.linear.graph:of_ridge",
+    "xgboost": "ensemble_forecast.learners.trees.graph:of_xgboost",
+    "random_forest": "ensemble_forecast.learners.trees.graph:of_forest",
+    "extra_trees": "ensemble_forecast.learners.trees.graph:of_forest",
+}
 TABLES = {
     "nets": NETS,
     "learners": LEARNERS,
@@ -121,6 +128,7 @@ TABLES = {
     "features": FEATURES,
     "sources": SOURCES,
     "metrics": METRICS,
+    "graphs": GRAPHS,
 }
 
 

@@ -11,7 +11,7 @@ LADDER = [  # from the ground up; names on one rung are siblings and do not impo
     {"registry", "ledger"},
     {"data"},
     {"encoding"},
-    {"persist"},
+    {"persist", "graphs"},
     {"features", "metrics", "forecasts"},
     {"windows"},
     {"learners"},

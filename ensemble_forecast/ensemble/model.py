@@ -96,8 +96,8 @@ class Ensemble:
 
     def _calibrated(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Combine and calibrate what the members forecast: NHQ."""
-        forecasts_NHQM = self._ask(panel, origins, deadline)
-        return self.calibration.apply(self.combiner.combine(forecasts_NHQM, self._rows(panel, origins)))
+        forecasts_NHQM = self.asked(panel, origins, deadline)
+        return self.calibration.apply(self.combiner.combine(forecasts_NHQM, self.rows(panel, origins)))
 
     def _adapt(self, combined_NHQ: np.ndarray, panel: Panel, origins: Origins, deadline: Deadline) -> None:
         """Let forecasts from origins after the fit follow the errors of those between: changes its first argument."""
@@ -116,7 +116,7 @@ class Ensemble:
             replay = Replay(past.step, self._calibrated(panel, past, deadline), truth(panel, past, self.task.horizon))
             combined_NHQ[asked] = adapt(combined_NHQ[asked], step_N, replay, self.task.quantiles)
 
-    def _rows(self, panel: Panel, origins: Origins) -> Rows:
+    def rows(self, panel: Panel, origins: Origins) -> Rows:
         """Tell the combiner about each origin; a series is known by its name alone, whatever its values are now."""
         place = {id: index for index, id in enumerate(self.ids)}
         series_S = np.array([place.get(id, -1) for id in panel.ids], dtype=np.int64)
@@ -125,7 +125,7 @@ class Ensemble:
         window_N = np.full(len(origins), -1)
         return Rows(series_S[origins.series], window_N, origins.step, scale_at(panel, origins, season), **traits)
 
-    def _ask(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
+    def asked(self, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         """Collect the forecasts of the members that have a weight; the others' places hold zeros, which nothing reads."""
         forecasts_NHQM = np.zeros((len(origins), self.task.horizon, self.task.n_outputs, len(self.members)))
         weights_M = weights_of(self.combiner)

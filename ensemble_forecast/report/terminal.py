@@ -278,6 +278,20 @@ def _failures(rows: list[Record]) -> Table:
     return table
 
 
+def print_export(told: Record, *, brief: bool = False) -> None:
+    """Print what was exported, how far it is from what it stands for, and what was left out with its reason."""
+    table = Table(title="Exported (largest difference: in units of the series' scale)", title_justify="left", box=None)
+    for name in ("graph", "family", "largest difference"):
+        table.add_column(name, justify="right" if name == "largest difference" else "left")
+    for row in told["graphs"]:
+        table.add_row(row["name"], row["family"], f"{row['largest_difference']:.1e}")
+    if not brief:
+        out.print(table)
+    for row in told["left_out"]:
+        say(f"not exported: {row['name']} ({row['family']}): {row['reason']}")
+    say(f"written: {told['folder']}")
+
+
 def print_doctor(report: Record) -> None:
     """Print every problem with its place and its mend."""
     for problem in report["problems"]:

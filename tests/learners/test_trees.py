@@ -14,7 +14,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, TooShort
 from ensemble_forecast.learners.base import recipe_for_refit
-from ensemble_forecast.learners.trees.direct import Xgboost, _interpolation, _native_levels
+from ensemble_forecast.learners.trees.direct import Xgboost, interpolation, native_levels
 from ensemble_forecast.learners.trees.forests import ExtraTrees, Forest, RandomForest
 from ensemble_forecast.learners.trees.leaves import average, flatten, leaf_quantiles, leaves_of
 from ensemble_forecast.learners.trees.rows import hold_out
@@ -76,12 +76,12 @@ def test_leaf_quantiles_equal_numpys_at_weibull_positions():
 
 def test_the_interpolated_levels_keep_what_was_trained():
     levels = tuple(np.arange(1, 10) / 10)
-    native = _native_levels(levels)
+    native = native_levels(levels)
     assert native == [0.1, 0.3, 0.5, 0.7, 0.9]
-    weights = _interpolation(native, levels)
+    weights = interpolation(native, levels)
     np.testing.assert_allclose(weights[:, [0, 2, 4, 6, 8]], np.eye(5), atol=1e-12)
     np.testing.assert_allclose(weights.sum(axis=0), 1.0)
-    assert _native_levels((0.5,)) == [0.5]
+    assert native_levels((0.5,)) == [0.5]
 
 
 @pytest.mark.parametrize("learner", LEARNERS, ids=ids)

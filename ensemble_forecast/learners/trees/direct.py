@@ -132,7 +132,7 @@ class Xgboost(BoostedTrees):
         if task.kind == "direction":
             return {"objective": "binary:logistic", "eval_metric": "logloss"}
         if self.objective == "quantile":
-            return {"objective": "reg:quantileerror", "quantile_alpha": _native_levels(task.quantiles), "eval_metric": "quantile"}
+            return {"objective": "reg:quantileerror", "quantile_alpha": native_levels(task.quantiles), "eval_metric": "quantile"}
         return ABSOLUTE
 
     def _residual_table(self, trained: Trained, panel: Panel, task: Task, layout: Layout) -> np.ndarray:
@@ -149,9 +149,9 @@ class Xgboost(BoostedTrees):
             return put_back(share_NHQ, self.rate_) if self.balanced else share_NHQ
         if self.objective == "absolute":
             return apply_table(grid.restore(output_NHK[..., 0]), grid.scale_N, self.table_)
-        native_Q = _native_levels(task.quantiles)
+        native_Q = native_levels(task.quantiles)
         spread_NHK = grid.base_NH[..., None] + grid.scale_N[:, None, None] * np.sort(output_NHK, axis=2)
-        return spread_NHK @ _interpolation(native_Q, task.quantiles)
+        return spread_NHK @ interpolation(native_Q, task.quantiles)
 
 
 def _of_grid(booster: Any, grid: Grid) -> np.ndarray:
@@ -159,14 +159,14 @@ def _of_grid(booster: Any, grid: Grid) -> np.ndarray:
     return outputs(booster, grid.x_RF).reshape(*grid.base_NH.shape, -1)
 
 
-def _native_levels(quantiles: tuple[float, ...]) -> list[float]:
+def native_levels(quantiles: tuple[float, ...]) -> list[float]:
     """Pick the levels that are trained: the outermost, the median, and those halfway."""
     middle, last = quantiles.index(0.5), len(quantiles) - 1
     chosen = {round(position) for position in (0, middle / 2, middle, (middle + last) / 2, last)}
     return [float(quantiles[position]) for position in sorted(chosen)]  # numpy floats break xgboost's parser
 
 
-def _interpolation(native: list[float], quantiles: tuple[float, ...]) -> np.ndarray:
+def interpolation(native: list[float], quantiles: tuple[float, ...]) -> np.ndarray:
     """Weights (native levels, Q) that interpolate linearly in normal scores."""
     score = NormalDist().inv_cdf
     nodes = [score(level) for level in native]
