@@ -274,7 +274,7 @@ def serve(
     token: Annotated[str | None, typer.Option(envvar="ENSEMBLE_FORECAST_TOKEN", help="What requests must bear to be answered.")] = None,
     most_mib: Annotated[float, typer.Option(min=0.001, help="Largest request.")] = 4.0,
     time_limit: Annotated[str, typer.Option(help="Longest wait for an answer.")] = "30s",
-    queue: Annotated[int, typer.Option(min=1, help="Predictions taken on at a time, of which one runs.")] = 8,
+    queue: Annotated[int, typer.Option(min=1, help="Predictions taken on at a time, of which one runs.")] = 4,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

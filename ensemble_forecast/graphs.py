@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx.compose
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, NotImplemented, RuntimeException
 
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
@@ -21,6 +22,7 @@ OPSETS = {"": 18, "ai.onnx.ml": 3}
 IR_VERSION = 10  # of opset 18 and later; what older runtimes read
 OUTPUT = "forecast"
 FLOAT64 = int(onnx.TensorProto.DOUBLE)
+UNABLE = (Fail, InvalidArgument, InvalidGraph, NotImplemented, RuntimeException)
 
 Feed = dict[str, np.ndarray]
 Held = dict[str, Any]  # what an input holds, in words and names of columns
@@ -148,12 +150,21 @@ def _prefix(place: int) -> str:
 
 
 def run(model: onnx.ModelProto, feed: Feed) -> np.ndarray:
-    """Run a graph on one thread of the CPU: its forecast."""
+    """Run a graph on one thread of the CPU: its forecast.
+
+    Raises
+    ------
+    Undrawable
+        When the runtime lacks an operator, or for this type.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    forecast: np.ndarray = session.run([OUTPUT], feed)[0]
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        forecast: np.ndarray = session.run([OUTPUT], feed)[0]
+    except UNABLE as error:
+        raise Undrawable(f"the runtime cannot run it: {error}".partition("\n")[0]) from error
     return forecast
 
 

@@ -53,7 +53,7 @@ class Limits:
 
     most_mib: float = 4.0
     seconds: float = 30.0
-    queue: int = 8
+    queue: int = 4
 
 
 class History(BaseModel):

@@ -87,7 +87,7 @@ def of_net(learner: NetLearner) -> Drawn:
     rows = torch.export.Dim("N")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages that it could use besides
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # about the exporter's own insides
             program = torch.onnx.export(
                 module,
