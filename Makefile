@@ -48,6 +48,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/depth_memory.py
 	$(BIN)/python tests/benchmarks/depth_plan.py
 	$(BIN)/python tests/benchmarks/depth_diagnosis.py
+	$(BIN)/python tests/benchmarks/service.py
 
 $(VENV)/.core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

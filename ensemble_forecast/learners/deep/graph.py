@@ -1,5 +1,6 @@
 """Nets as graphs: from windows of history in the target's own unit to quantiles, scaling and base included, exported by torch."""
 
+import copy
 import logging
 import warnings
 from typing import Any
@@ -78,7 +79,8 @@ def of_net(learner: NetLearner) -> Drawn:
     if learner.loss == "student_t" and task.kind == "quantiles":
         raise Undrawable("the format has no quantile function of Student's t")
     loss = loss_for(task, learner.loss, learner.log_odds_)
-    module = FromHistory(learner._rebuilt(CPU), loss, view, is_sorted=task.kind == "quantiles").eval()
+    net = copy.copy(learner)._rebuilt(CPU)  # a module of its own: the one that forecasts was built in inference mode, and cannot be followed
+    module = FromHistory(net, loss, view, is_sorted=task.kind == "quantiles").eval()
 
     def feed(panel: Panel, origins: Origins) -> Feed:
         return _feed(view, panel, origins)
@@ -87,7 +89,7 @@ def of_net(learner: NetLearner) -> Drawn:
     rows = torch.export.Dim("N")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells of packages that it could use besides
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's own insides
             program = torch.onnx.export(
                 module,
