@@ -7,7 +7,7 @@ import difflib
 import importlib
 from typing import Any
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.errors import BadInput, MissingPackage
 
 NETS = {
     "mlp": "ensemble_forecast.learners.deep.mlp:Mlp",
@@ -152,12 +152,17 @@ def find(name: str, *tables: str) -> Any:
     ------
     BadInput
         When no table holds the name; the message offers the nearest one.
+    MissingPackage
+        When it needs a package that is not installed.
     """
     known = {key: path for table in tables for key, path in TABLES[table].items()}
     if name not in known:
         raise BadInput(f"unknown name {name!r} in {' and '.join(tables)}; {did_you_mean(name, list(known))}")
     module, attribute = known[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise MissingPackage(f"{name!r} in {' and '.join(tables)} needs the package {error.name}, which is not installed") from error
 
 
 def folder_of(family: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass
 import pytest
 from smoke import smoke
 
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.errors import BadInput, MissingPackage
 from ensemble_forecast.learners.base import Learner, build
 from ensemble_forecast.registry import COMBINERS, LEARNERS, NETS, TABLES, WRAPPERS, did_you_mean, families, find
 
@@ -20,6 +20,12 @@ def test_every_entry_imports_and_bears_its_name(table, name):
     assert not inspect.isabstract(found)
     if inspect.isclass(found):
         assert found.family == name
+
+
+def test_what_needs_a_package_that_is_not_there_names_it(monkeypatch):
+    monkeypatch.setitem(TABLES["graphs"], "lost", "no_such_package.module:function")
+    with pytest.raises(MissingPackage, match="needs the package no_such_package"):
+        find("lost", "graphs")
 
 
 def test_no_name_stands_for_two_things():

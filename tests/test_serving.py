@@ -184,7 +184,7 @@ def test_good_and_bad_requests_in_a_crowd_each_get_what_is_theirs(client):
         body = good if number % 2 else list(BAD.values())[number // 2 % len(BAD)][0]
         return number % 2, client.post("/predict", content=body, headers={"Content-Type": "application/json"}).status_code
 
-    with ThreadPoolExecutor(6) as crowd:
+    with ThreadPoolExecutor(serving.Limits().queue) as crowd:
         answers = list(crowd.map(ask, range(48)))
     assert {status for is_good, status in answers if is_good} == {200}
     assert all(400 <= status < 500 for is_good, status in answers if not is_good)
