@@ -74,11 +74,11 @@ def export(saved: Saved, frame: pd.DataFrame, folder: Path) -> Record:
             drawn = draw(member)
             difference = _difference(drawn, member, panel, compared, ensemble.task)
         except Undrawable as reason:
-            told["left_out"].append({"name": name, "family": member.family, "reason": str(reason)})
+            told["left_out"].append({"name": name, "family": _named(member), "reason": str(reason)})
             continue
         atomic.write_bytes(folder / f"{name}.onnx", drawn.model.SerializeToString())
         atomic.write_bytes(folder / f"{name}.npz", _example(drawn, member, panel))
-        told["graphs"].append(_described(name, member.family, drawn.model, drawn.inputs, difference) | _transform(member))
+        told["graphs"].append(_described(name, _named(member), drawn.model, drawn.inputs, difference) | _transform(member))
     _export_combiner(ensemble, panel, compared, folder, told)
     atomic.write_json(folder / "export.json", told)
     return told
@@ -193,6 +193,12 @@ def _example(drawn: Drawn, member: Learner, panel: Panel) -> bytes:
     inputs = drawn.feed(panel, Origins.ends(panel).take(served_N)) if served_N.any() else {}
     np.savez(written, allow_pickle=False, **inputs, **{graphs.OUTPUT: forecast_NHQ[served_N]})
     return written.getvalue()
+
+
+def _named(member: Learner) -> str:
+    """Name the family of a member, and of what it holds."""
+    inner = getattr(member, "member_", None)
+    return member.family if inner is None else f"{member.family} {_named(inner)}"
 
 
 def _spread(origins: Origins) -> Origins:

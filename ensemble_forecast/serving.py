@@ -1,8 +1,9 @@
 """The verb serve: a saved ensemble behind HTTP. One prediction at a time, a short queue before it, and a reason for whatever is refused.
 
 ``POST /predict`` and ``POST /predict_proba`` take the history as columns, ``GET /metadata`` tells what is served and within which limits,
-``GET /health`` that the service is up. Every refusal is ``{"error": reason}``: 401 no token, 408 too slow in asking, 413 too much, 422 not usable
-as it is, 503 no room, or no answer in time (with ``Retry-After``). Nothing in a request is executed, and nothing is kept of it.
+``GET /health`` that the service is up. Every refusal is ``{"error": reason}``: 400 no JSON, or another host's name; 401 no token; 408 too slow
+in asking; 413 too much; 422 not usable as it is; 503 no room, or no answer in time (with ``Retry-After``). Nothing in a request is executed,
+and nothing is kept of it.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 import uvicorn
@@ -23,7 +25,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,8 +34,6 @@ from ensemble_forecast.saved import Saved
 LEAST_TOKEN = 16  # characters: shorter ones can be guessed
 MOST_COLUMNS, MOST_ROWS = 2_000, 500_000  # of a history; its bytes are bounded too
 MOST_CONNECTIONS = 64
-RETRY_AFTER_S = 1
-OPEN_PATHS = {"/health"}  # to which anybody may ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +102,10 @@ class Queue:
 
 
 class Door:
-    """Asks for the token and bounds the body in size and time, before anything of it is parsed."""
+    """Asks for the name and the token, and bounds the body in size and time, before anything of it is parsed."""
 
-    def __init__(self, app: ASGIApp, token: str | None, limits: Limits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, token: str | None, limits: Limits, hosts: tuple[str, ...] = ()) -> None:
+        self._app, self._limits, self._hosts = app, limits, hosts
         self._expected = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,6 +114,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         try:
+            self._check_host(scope)
             self._check_token(scope)
             body = await self._body(scope, receive)
         except Refused as refused:
@@ -127,8 +127,17 @@ class Door:
 
         await self._app(scope, replay, send)
 
+    def _check_host(self, scope: Scope) -> None:
+        given = Headers(scope=scope).get("host", "")
+        try:
+            name = urlsplit(f"//{given}").hostname
+        except ValueError:
+            name = None
+        if self._hosts and name not in self._hosts:
+            raise Refused(400, f"this service is called {' or '.join(self._hosts)}, not {given!r}; under other names it answers with a token only")
+
     def _check_token(self, scope: Scope) -> None:
-        if self._expected is None or scope["path"] in OPEN_PATHS:
+        if self._expected is None or scope["path"] == "/health":
             return
         given = Headers(scope=scope).get("authorization", "").encode()
         if not hmac.compare_digest(given, self._expected):
@@ -198,9 +207,7 @@ def application(saved: Saved, *, token: str | None = None, limits: Limits | None
     app.add_exception_handler(EnsembleForecastError, _on_unusable)
     app.add_exception_handler(RequestValidationError, _on_malformed)
     app.add_exception_handler(HTTPException, _on_refused)
-    app.add_middleware(Door, token=token, limits=limits)
-    if hosts:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(Door, token=token, limits=limits, hosts=hosts)
     return app
 
 
@@ -209,14 +216,10 @@ def describe(saved: Saved, limits: Limits) -> dict[str, Any]:
     model, manifest = saved.model, saved.model.manifest_
     return {
         "study": saved.study,
-        "kind": model.kind,
-        "horizon": model.horizon,
-        "freq": model.freq,
-        "season_length": model.season_length,
+        **{name: getattr(model, name) for name in ("kind", "horizon", "freq", "season_length", "gaps")},
         "quantiles": list(model.quantiles),
         "columns": {role: getattr(model.columns_, role) for role in ("target", "past", "known", "static")},
         "features": manifest["features"],
-        "gaps": model.gaps,
         "combiner": manifest["combiner"],
         "members": manifest["members"],
         "limits": asdict(limits) | {"most_columns": MOST_COLUMNS, "most_rows": MOST_ROWS},
@@ -239,13 +242,10 @@ def run(saved: Saved, host: str, port: int, token: str | None, limits: Limits, o
         When the token is too short, the host is not of this machine alone and there is no token, or the address cannot be bound.
     """
     if token is not None and (len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()):
-        raise BadInput(
-            f"a token needs at least {LEAST_TOKEN} plain characters; got {len(token)}: make one with"
-            " python -c 'import secrets; print(secrets.token_urlsafe())'"
-        )
+        raise BadInput(f"a token needs at least {LEAST_TOKEN} plain characters; got {len(token)}: take a random one, as of secrets.token_urlsafe()")
     bound = listen(host, port, is_open=token is not None)
     address, port = bound.getsockname()[:2]
-    hosts = ("localhost", host.lower(), address, f"[{address}]") if token is None else ()
+    hosts = tuple(dict.fromkeys(("localhost", host.lower(), address))) if token is None else ()
     app = application(saved, token=token, limits=limits, hosts=hosts)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, limit_concurrency=MOST_CONNECTIONS)
     on_start(f"http://{f'[{address}]' if ':' in address else address}:{port}")
@@ -276,7 +276,7 @@ def _frame(history: History) -> pd.DataFrame:
 
 
 def _later(reason: str) -> Refused:
-    return Refused(503, f"{reason}; ask again in a moment", {"Retry-After": str(RETRY_AFTER_S)})
+    return Refused(503, f"{reason}; ask again in a moment", {"Retry-After": "1"})
 
 
 def _refusal(refused: HTTPException) -> JSONResponse:

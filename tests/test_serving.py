@@ -135,10 +135,13 @@ def test_only_who_bears_the_token_is_answered(saved):
 
 
 def test_a_page_in_a_browser_cannot_reach_it_under_another_name(saved):
-    with TestClient(serving.application(saved, hosts=("127.0.0.1", "[::1]")), base_url=HERE) as client:
+    with TestClient(serving.application(saved, hosts=("127.0.0.1", "::1")), base_url=HERE) as client:
         assert client.get("/health").status_code == 200
         assert client.get("/health", headers={"Host": "[::1]:8000"}).status_code == 200
-        assert client.get("/health", headers={"Host": "evil.example"}).status_code == 400
+        for name in ("evil.example", "127.0.0.1.evil.example:8000", "[", ""):
+            answer = client.get("/health", headers={"Host": name})
+            assert answer.status_code == 400
+            assert "this service is called 127.0.0.1" in answer.json()["error"]
 
 
 def test_no_room_is_said_at_once_and_there_is_room_again_after():

@@ -19,7 +19,7 @@ from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import loss_for
 from ensemble_forecast.learners.deep.nets import NetLearner
 
-ROWS = 3  # of the example that the export follows
+ROWS = 11  # of the example that the export follows: no other size may be the same, or it is taken for this one
 INPUTS = ("window", "steps", "base", "scale", "past", "known")
 CPU = torch.device("cpu")
 
