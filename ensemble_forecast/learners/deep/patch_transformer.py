@@ -78,5 +78,5 @@ class _Patched(torch.nn.Module):
     def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
         patches_BCPS = self.pad(window_BLC.transpose(1, 2)).unfold(2, self.patch, self.stride)
         tokens_NPW = self.lift(patches_BCPS.flatten(0, 1)) + self.positions
-        encoded_BF = self.encoder(tokens_NPW).reshape(len(window_BLC), -1)
+        encoded_BF = self.encoder(tokens_NPW).reshape(window_BLC.shape[0], -1)  # not len: what is exported must follow the size
         return self.head(torch.cat([encoded_BF, extras_BE], dim=1))
