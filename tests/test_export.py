@@ -83,6 +83,12 @@ def test_boosted_quantiles_are_interpolated_as_they_are_here(panel):
     assert apart(fitted(smoke("xgboost", objective="quantile"), panel, task), panel, task) < 1e-5
 
 
+@pytest.mark.parametrize("name", TREES)
+def test_classes_that_weighed_the_same_are_put_back_to_the_rates_that_were_met(name, panel):
+    task = task_of("direction")
+    assert apart(fitted(smoke(name, **TREES[name], balanced=True), panel, task), panel, task) < 1e-5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_ridge_is_one_matrix(kind, panel):
     task = task_of(kind)
@@ -133,16 +139,19 @@ def forecasts(task, n=40, members=3):
     return values, (values.mean(axis=(2, 3)) > 0.5).astype(float) if task.kind == "direction" else values.mean(axis=(2, 3)) + rng.normal(size=(n, 3))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+CURVES = [("as_is", np.empty(0)), ("platt", np.array([0.7, 0.1])), ("beta", np.array([0.7, 1.2, 0.1]))]
+
+
+@pytest.mark.parametrize(("kind", "curve"), [("quantiles", None), *(("direction", curve) for curve in CURVES)])
 @pytest.mark.parametrize("combiner", [Mean(), Simplex(shrink=0.1), PerQuantile()], ids=lambda combiner: combiner.family)
-def test_weights_missing_members_and_calibration_are_in_the_graph(combiner, kind):
+def test_weights_missing_members_and_calibration_are_in_the_graph(combiner, kind, curve):
     task = task_of(kind)
     values_NHQM, truth_NH = forecasts(task)
     rows = no_rows().__class__(np.zeros(40, int), np.repeat([0, 1], 20), np.arange(40), np.ones(40))
     combiner.fit(values_NHQM, truth_NH, rows, task, NEVER)
     calibration = Calibration().fit(combiner.combine(values_NHQM, rows), truth_NH, rows, task)
     if kind == "direction":
-        calibration.slope_, calibration.intercept_ = 0.7, 0.1
+        calibration.curve_, calibration.numbers_ = curve
     values_NHQM[::4, ..., 1] = np.nan
     values_NHQM[3] = np.nan
     ours = calibration.apply(combiner.combine(values_NHQM, rows))
@@ -151,6 +160,15 @@ def test_weights_missing_members_and_calibration_are_in_the_graph(combiner, kind
     np.testing.assert_array_equal(np.isnan(theirs[3]), True)
     kept = np.arange(40) != 3
     np.testing.assert_allclose(theirs[kept], ours[kept], rtol=1e-9, atol=1e-9)
+
+
+def test_a_curve_of_steps_is_not_drawn():
+    task = task_of("direction")
+    values_NHQM, truth_NH = forecasts(task)
+    calibration = Calibration()
+    calibration.curve_ = "isotonic"
+    with pytest.raises(graphs.Undrawable, match="isotonic"):
+        of_combiner(Mean().fit(values_NHQM, truth_NH, no_rows(), task, NEVER), calibration, task)
 
 
 def test_a_median_is_no_weighted_average():

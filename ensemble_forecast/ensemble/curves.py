@@ -29,9 +29,16 @@ STEEPEST = 2.0  # slope of log-odds
 MOST_CELLS = 50_000  # that a curve of three numbers needs to be learnt from
 PARTS = 5  # of a single window, each judged by what the others taught
 
+
+def _softplus(x: np.ndarray) -> np.ndarray:
+    """Compute ln(1 + exp(x)); NaN stays NaN, without the warning of logaddexp."""
+    positive: np.ndarray = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return positive
+
+
 INPUTS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, ...]]] = {  # of the curves that are sums, with constants besides
     "platt": lambda odds: (odds,),
-    "beta": lambda odds: (-np.logaddexp(0, -odds), np.logaddexp(0, odds)),  # ln p and -ln(1 - p)
+    "beta": lambda odds: (-_softplus(-odds), _softplus(odds)),  # ln p and -ln(1 - p)
 }
 CURVES = (*INPUTS, "isotonic")
 OF_MANY = ("platt",)  # curves of more than two classes

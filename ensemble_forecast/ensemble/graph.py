@@ -7,6 +7,7 @@ from ensemble_forecast.data.task import Task
 from ensemble_forecast.ensemble.base import Combiner, WeightedCombiner
 from ensemble_forecast.ensemble.buckets import bucket_of
 from ensemble_forecast.ensemble.calibration import Calibration
+from ensemble_forecast.ensemble.curves import AS_IS, INPUTS
 from ensemble_forecast.ensemble.per_quantile import PerQuantile
 from ensemble_forecast.forecasts import PROBABILITY_FLOOR
 from ensemble_forecast.graphs import FLOAT64, Canvas, Undrawable
@@ -20,8 +21,10 @@ def of_combiner(combiner: Combiner, calibration: Calibration, task: Task) -> Mod
     Raises
     ------
     Undrawable
-        When the combiner is no weighted average.
+        When the combiner is no weighted average, or its probabilities are of more than two classes or bent by steps.
     """
+    if task.kind == "direction" and task.n_outputs > 2:
+        raise Undrawable("it tells more than two classes apart")
     weights = _weights(combiner)
     n_members, canvas = weights.shape[-1], Canvas()
     unusable = canvas.put("Or", canvas.put("IsNaN", FORECASTS), canvas.put("IsInf", FORECASTS))
@@ -36,11 +39,8 @@ def of_combiner(combiner: Combiner, calibration: Calibration, task: Task) -> Mod
     if is_direction:
         up = canvas.put("Sigmoid", canvas.at(average, 0, 2))
         forecast = canvas.classes(up, PROBABILITY_FLOOR)
-        if (calibration.slope_, calibration.intercept_) != (1.0, 0.0):
-            straight = canvas.put(
-                "Add", np.float64(calibration.intercept_), canvas.put("Mul", np.float64(calibration.slope_), _odds(canvas, forecast))
-            )
-            forecast = canvas.classes(canvas.put("Sigmoid", straight), PROBABILITY_FLOOR)
+        if calibration.curve_ != AS_IS:
+            forecast = canvas.classes(canvas.put("Sigmoid", _bent(canvas, _odds(canvas, forecast), calibration)), PROBABILITY_FLOOR)
     else:
         forecast = _calibrated(canvas, canvas.ordered(average, task.n_outputs), calibration, task)
     shape = ("N", task.horizon, task.n_outputs)
@@ -66,6 +66,23 @@ def _log_odds(canvas: Canvas, forecasts: str, axis: int) -> str:
 def _odds(canvas: Canvas, forecast: str) -> str:
     """Log-odds of up of a forecast: NH."""
     return canvas.at(_log_odds(canvas, forecast, 2), 0, 2)
+
+
+def _bent(canvas: Canvas, odds: str, calibration: Calibration) -> str:
+    """Bend log-odds of up, as `curves.bend` does."""
+    if calibration.curve_ not in INPUTS:
+        raise Undrawable(f"its probabilities are bent by the curve {calibration.curve_}")
+    parts = {"platt": lambda: [odds], "beta": lambda: [canvas.put("Neg", _softplus(canvas, canvas.put("Neg", odds))), _softplus(canvas, odds)]}
+    *slopes, intercept = calibration.numbers_
+    bent: str | np.float64 = intercept
+    for slope, part in zip(slopes, parts[calibration.curve_](), strict=True):
+        bent = canvas.put("Add", bent, canvas.put("Mul", slope, part))
+    return str(bent)
+
+
+def _softplus(canvas: Canvas, value: str) -> str:
+    """Compute ln(1 + exp), which runtimes have in 32 bits only; log-odds are bounded."""
+    return canvas.put("Log", canvas.put("Add", np.float64(1), canvas.put("Exp", value)))
 
 
 def _calibrated(canvas: Canvas, forecast: str, calibration: Calibration, task: Task) -> str:

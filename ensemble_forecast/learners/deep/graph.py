@@ -60,7 +60,7 @@ class FromHistory(torch.nn.Module):
             padding_N=window[:, 0],
             scale_N=scale,
             base_NH=base,
-            is_padded=True,
+            least_step=0,
         )
         batch = windows.inputs(place_N)
         forecast_NHQ = self.loss.forecast(self.net(batch.window_BLC, batch.extras_BE), batch)
@@ -129,7 +129,7 @@ def _cause(error: BaseException) -> str:
 def _copysign(size: Any, sign: Any) -> Any:
     """Write torch.copysign, which its exporter does not know, in operators of the format."""
     size = opset18.Abs(size)
-    return opset18.Where(opset18.Less(sign, opset18.CastLike(0.0, sign)), opset18.Neg(size), size)
+    return opset18.Where(opset18.Less(sign, opset18.Sub(sign, sign)), opset18.Neg(size), size)
 
 
 def _standardised(values: torch.Tensor | None, mean: Any, spread: Any, none: torch.Tensor, room: tuple[int, int]) -> torch.Tensor:

@@ -25,7 +25,7 @@ def base_rates(rows: Rows, task: Task) -> np.ndarray:
 
 def balanced(rows: Rows, rate_HQ: np.ndarray) -> Rows:
     """Weigh labels so that at each horizon step all classes count the same where they are met at these rates."""
-    rate_R = _bounded(rate_HQ)[rows.ahead_R - 1, rows.target_R.astype(int)]
+    rate_R = bounded(rate_HQ)[rows.ahead_R - 1, rows.target_R.astype(int)]
     return replace(rows, weight_R=1 / (rate_HQ.shape[1] * rate_R))
 
 
@@ -34,10 +34,11 @@ def put_back(share: np.ndarray, rate: np.ndarray) -> np.ndarray:
 
     King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868: odds are multiplied by those of the rates.
     """
-    met = share * _bounded(rate)
+    met = share * bounded(rate)
     back: np.ndarray = met / met.sum(axis=-1, keepdims=True)
     return back
 
 
-def _bounded(rate: np.ndarray) -> np.ndarray:
+def bounded(rate: np.ndarray) -> np.ndarray:
+    """Keep rates off 0 and 1."""
     return np.clip(rate, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)

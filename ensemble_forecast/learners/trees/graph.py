@@ -11,7 +11,8 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.features.tabular import Layout
 from ensemble_forecast.forecasts import PROBABILITY_FLOOR
-from ensemble_forecast.graphs import FLOAT64, Canvas, Drawn, Feed, Held, Sizes
+from ensemble_forecast.graphs import FLOAT64, Canvas, Drawn, Feed, Held, Sizes, Undrawable
+from ensemble_forecast.learners.trees.belief import bounded
 from ensemble_forecast.learners.trees.direct import Xgboost, interpolation, native_levels
 from ensemble_forecast.learners.trees.forests import Forest
 from ensemble_forecast.learners.trees.rows import full_grid
@@ -68,8 +69,14 @@ class Trees:
 
 
 def of_xgboost(learner: Xgboost) -> Drawn:
-    """Draw a booster, and the table or the interpolation that makes quantiles of its outputs."""
-    task, layout = Task(**learner.task_), Layout(**learner.layout_)
+    """Draw a booster, and the table or the interpolation that makes quantiles of its outputs.
+
+    Raises
+    ------
+    Undrawable
+        When it tells more than two classes apart.
+    """
+    task, layout = _of_two_classes(learner), Layout(**learner.layout_)
     written = json.loads(learner._live().save_raw("json"))["learner"]
     grown = written["gradient_booster"]["model"]
     trees = Trees()
@@ -92,8 +99,8 @@ def of_xgboost(learner: Xgboost) -> Drawn:
 
 
 def of_forest(learner: Forest) -> Drawn:
-    """Draw a forest, whose leaves hold quantiles or shares of the classes."""
-    task, layout, trees = Task(**learner.task_), Layout(**learner.layout_), Trees()
+    """Draw a forest, whose leaves hold quantiles or shares of the classes; see `of_xgboost`."""
+    task, layout, trees = _of_two_classes(learner), Layout(**learner.layout_), Trees()
     nodes, roots = learner.nodes_, learner.nodes_["roots"].tolist()
     for first, end in zip(roots, [*roots[1:], len(nodes["feature"])], strict=True):
         own = {name: nodes[name][first:end] for name in ("feature", "threshold", "left", "right")}
@@ -108,7 +115,7 @@ def of_forest(learner: Forest) -> Drawn:
     raw = trees.draw(canvas, filled, task.n_outputs, aggregate_function="AVERAGE")
     output = canvas.put("Reshape", canvas.put("Cast", raw, to=FLOAT64), np.array([-1, task.horizon, task.n_outputs]))
     if task.kind == "direction":
-        rate_H = learner.rate_
+        rate_H = learner.rate_[:, 1]
         away = canvas.put("Sub", canvas.at(output, 1, 2), rate_H)
         forecast = canvas.classes(canvas.put("Add", rate_H, canvas.put("Mul", np.float64(learner.confidence_), away)), PROBABILITY_FLOOR)
     else:
@@ -116,10 +123,21 @@ def of_forest(learner: Forest) -> Drawn:
     return _drawn(canvas, forecast, learner, task, layout)
 
 
+def _of_two_classes(learner: Xgboost | Forest) -> Task:
+    """Return the task, if its classes are at most two."""
+    task = Task(**learner.task_)
+    if task.asked == "barrier":
+        raise Undrawable("it tells more than two classes apart")
+    return task
+
+
 def _booster_forecast(canvas: Canvas, output: str, learner: Xgboost, task: Task) -> str:
     """Make a forecast of a booster's outputs, as `Xgboost` does."""
     if task.kind == "direction":
-        return canvas.classes(canvas.put("Sigmoid", canvas.at(output, 0, 2)), PROBABILITY_FLOOR)
+        odds = canvas.at(output, 0, 2)
+        if learner.balanced:
+            odds = canvas.put("Add", odds, np.diff(np.log(bounded(learner.rate_)))[:, 0])
+        return canvas.classes(canvas.put("Sigmoid", odds), PROBABILITY_FLOOR)
     if learner.objective == "absolute":
         spread = canvas.put("Mul", canvas.widened("scale", 1, 2), learner.table_)
         return canvas.ordered(canvas.put("Add", _restored(canvas, output), spread), task.n_outputs)
