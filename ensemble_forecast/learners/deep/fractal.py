@@ -117,7 +117,7 @@ class Fractals(torch.nn.Module):
         self.blocks = torch.nn.ModuleList(blocks)
         self.n_columns, self.drops = len(blocks[0].columns), blocks[0].drop > 0
         self.alone: int | None = None
-        self.draws_on_host = self.drops  # which column is followed decides which kernels run: see `graphs`
+        self.draws_on_host = self.drops  # which column is followed decides which kernels run: see `recordings`
 
     def forward(self, hidden_BW: torch.Tensor) -> torch.Tensor:
         """Go through all blocks: same shape."""

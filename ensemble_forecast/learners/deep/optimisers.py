@@ -28,7 +28,7 @@ OPTIMISERS: dict[str, Callable[[Groups, Recipe], torch.optim.Optimizer]] = {
 def optimiser_for(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     """Build the optimiser of a recipe over groups of weights; decay is decoupled in "adamw" and "radam", part of the gradient in the others.
 
-    On a GPU all but "sgd" and "momentum" keep their learning rate there: a step can then be recorded, see `graphs`.
+    On a GPU all but "sgd" and "momentum" keep their learning rate there: a step can then be recorded, see `recordings`.
 
     Raises
     ------

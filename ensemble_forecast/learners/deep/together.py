@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.deep.graphs import Step, launcher
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for, set_rate
 from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.recordings import Step, launcher
 from ensemble_forecast.learners.deep.schedules import Schedule
 from ensemble_forecast.learners.deep.training import GLANCE, Progress, Trained, check_stable, evaluation_points, plain
 from ensemble_forecast.learners.deep.updates import EVALUATED_ROWS, Batches, averaged_share
@@ -117,7 +117,7 @@ class _Together:
             progress.curve.append((0, trained, stopped, 0.0))
 
     def step(self, step: int, factor: float, launch: Step) -> None:
-        """Make one step of every net, at so much of its learning rate; ``launch`` calls `update`, see `graphs`."""
+        """Make one step of every net, at so much of its learning rate; ``launch`` calls `update`, see `recordings`."""
         set_rate(self.optimiser, self.rate * factor, step / self.recipe.steps)
         self.summed_K += launch(self.first_K[:, None] + torch.stack([batches.draw() for batches in self.batches]))
         with torch.no_grad():

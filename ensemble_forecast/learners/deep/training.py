@@ -18,11 +18,11 @@ from ensemble_forecast.errors import Diverged
 from ensemble_forecast.learners.deep.blocks import Growing
 from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.diagnosis import Point
-from ensemble_forecast.learners.deep.graphs import launcher
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.parallel import all_passed, mean_over_all
 from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.recordings import launcher
 from ensemble_forecast.learners.deep.schedules import Schedule
 from ensemble_forecast.learners.deep.updates import Batches, Updates, evaluate, update_average
 

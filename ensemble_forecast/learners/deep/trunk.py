@@ -48,7 +48,7 @@ class Trunk(Growing):
         self.lift, self.blocks, self.heads = lift, torch.nn.ModuleList(blocks), torch.nn.ModuleList(heads)
         self.keeps, self.coupled, self.n_layers, self.draws = keeps, keeps == "ends", n_layers, draws
         self.supervised = len(heads) > 1
-        self.draws_on_host = draws and keeps != "all"  # it takes random streams back to where they were: see `graphs`
+        self.draws_on_host = draws and keeps != "all"  # it takes random streams back to where they were: see `recordings`
 
     def grow(self, done: float) -> bool:
         """Leave the heads along the depth behind once a share of the training is done."""

@@ -6,12 +6,12 @@ import torch
 
 from ensemble_forecast.learners.deep.augmentation import MIXUP, augmented, mixed
 from ensemble_forecast.learners.deep.blocks import WithLoss
-from ensemble_forecast.learners.deep.graphs import Step
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, matrices, optimiser_for, set_rate
 from ensemble_forecast.learners.deep.parallel import averaging, own_share
 from ensemble_forecast.learners.deep.recipe import Recipe
+from ensemble_forecast.learners.deep.recordings import Step
 
 EVALUATED_ROWS = 512  # at a time
 
@@ -57,7 +57,7 @@ class Updates:
         Parameters
         ----------
         launch
-            What calls `update`, see `graphs`; its loss may be overwritten by the next step.
+            What calls `update`, see `recordings`; its loss may be overwritten by the next step.
         """
         set_rate(self.optimiser, rate, done)
         index_AB = torch.stack([own_share(self.batches.draw()) for _ in range(self.recipe.accumulate)])

@@ -14,11 +14,11 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.learners.deep.augmentation import AUGMENTATIONS
 from ensemble_forecast.learners.deep.blocks import Growing
-from ensemble_forecast.learners.deep.graphs import why_never
 from ensemble_forecast.learners.deep.inputs import View, Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.losses import OF_CLASS, OF_CORRECTION, loss_for
 from ensemble_forecast.learners.deep.mlp import Mlp
+from ensemble_forecast.learners.deep.recordings import why_never
 from ensemble_forecast.learners.deep.shapes import Anchored, Shapes
 from ensemble_forecast.learners.deep.together import _Together
 from ensemble_forecast.learners.deep.updates import Updates

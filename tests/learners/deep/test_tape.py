@@ -15,9 +15,9 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.deep import graphs, together, training, updates
-from ensemble_forecast.learners.deep.graphs import Launcher
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.optimisers import optimiser_for
+from ensemble_forecast.learners.deep.recordings import Launcher
 from ensemble_forecast.registry import NETS
 from ensemble_forecast.windows import Roles
 

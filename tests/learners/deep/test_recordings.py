@@ -12,9 +12,9 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.deep import graphs
-from ensemble_forecast.learners.deep.graphs import AHEAD, WARM_UP, Launcher, launcher
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for, set_rate
+from ensemble_forecast.learners.deep.recordings import AHEAD, WARM_UP, Launcher, launcher
 from ensemble_forecast.windows import roles_until
 
 GPU = torch.device("cuda")
