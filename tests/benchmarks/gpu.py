@@ -15,7 +15,7 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.base import Learner, Size, build
-from ensemble_forecast.learners.deep import graphs, sharing, training
+from ensemble_forecast.learners.deep import recordings, sharing, training
 from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.mlp import Mlp
@@ -73,10 +73,10 @@ def family(name: str, panel: Panel, steps: int, flops: float, bandwidth: float) 
     """Measure one family at its defaults."""
     learner = build({"family": name, "params": {"context": CONTEXT, "steps": 10**6}})
     assert isinstance(learner, NetLearner)
-    recorded, bound = a_step_s(learner, panel, steps), graphs.LAUNCH_BOUND
-    graphs.LAUNCH_BOUND = 0
+    recorded, bound = a_step_s(learner, panel, steps), recordings.LAUNCH_BOUND
+    recordings.LAUNCH_BOUND = 0
     plain = a_step_s(learner, panel, steps)
-    graphs.LAUNCH_BOUND = bound
+    recordings.LAUNCH_BOUND = bound
     share = roofline_s(learner, flops, bandwidth) / min(recorded, plain)
     return f"{name}: {1 / plain:.0f} steps/s, recorded {1 / recorded:.0f} ({plain / recorded:.1f} times); {share:.1%} of the roofline"
 

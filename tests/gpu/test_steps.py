@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.deep import graphs, training
+from ensemble_forecast.learners.deep import recordings, training
 from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.optimisers import OPTIMISERS
 from ensemble_forecast.registry import NETS
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 every_net = pytest.mark.parametrize("name", NETS)
 ways = pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "unrecorded"])
 
-BEFORE, WITHIN = graphs.WARM_UP + 2, 12  # steps that set everything up, and steps that must not wait
+BEFORE, WITHIN = recordings.WARM_UP + 2, 12  # steps that set everything up, and steps that must not wait
 ROUNDING = 0.02  # of what a training changes: some kernels add in an order of their own
 
 
@@ -67,7 +67,7 @@ def test_the_mode_of_torch_notices_waiting():
 @ways
 def test_no_step_waits_for_the_device(name, recorded, fit, small, steps, monkeypatch):
     if not recorded:
-        monkeypatch.setattr(graphs, "LAUNCH_BOUND", 0)
+        monkeypatch.setattr(recordings, "LAUNCH_BOUND", 0)
     fit(small(name, steps=200), "cuda")
     assert len(steps) == 200
 
@@ -93,10 +93,10 @@ def test_a_recorded_training_is_the_unrecorded_one(name, fit, forecast, small, u
     learner = small(name, dropout=0.1)
     recorded = fit(learner, "cuda")
     if "kernel by kernel" not in recorded.diagnosis_:
-        assert len(replays) >= learner.steps - 3 * graphs.WARM_UP
+        assert len(replays) >= learner.steps - 3 * recordings.WARM_UP
     else:
         assert (name, replays) == ("fractal", [])
-    monkeypatch.setattr(graphs, "LAUNCH_BOUND", 0)
+    monkeypatch.setattr(recordings, "LAUNCH_BOUND", 0)
     replays.clear()
     assert distance(forecast(recorded, "cuda"), forecast(fit(learner, "cuda"), "cuda"), untrained(learner)) < ROUNDING
     assert not replays
@@ -107,7 +107,7 @@ def test_a_recorded_optimiser_is_the_unrecorded_one(optimiser, fit, forecast, sm
     learner = small("mlp", optimiser=optimiser)
     recorded = forecast(fit(learner, "cuda"), "cuda")
     assert bool(replays) is (optimiser not in {"sgd", "momentum"})
-    monkeypatch.setattr(graphs, "LAUNCH_BOUND", 0)
+    monkeypatch.setattr(recordings, "LAUNCH_BOUND", 0)
     assert distance(recorded, forecast(fit(learner, "cuda"), "cuda"), untrained(learner)) < ROUNDING
 
 
@@ -116,7 +116,7 @@ def test_a_deep_net_that_draws_nothing_is_recorded(changed, fit, forecast, small
     learner = small("deep", dropout=0.0, **changed)
     recorded = forecast(fit(learner, "cuda"), "cuda")
     assert replays
-    monkeypatch.setattr(graphs, "LAUNCH_BOUND", 0)
+    monkeypatch.setattr(recordings, "LAUNCH_BOUND", 0)
     assert distance(recorded, forecast(fit(learner, "cuda"), "cuda"), untrained(learner)) < ROUNDING
 
 
