@@ -39,8 +39,8 @@ COMMENTS = {
     "season": "steps in a season: scales errors and defines the seasonal naive; without it: by the calendar (24 hours, 7 days ...) or the data",
     "kind": "quantiles, or direction: the probability that the target lies above its last value",
     "label": "of directions: up, or barrier: whether take_profit, stop_loss or the end of the horizon is met first",
-    "take_profit": "distance of the barrier above, in units of the volatility over the horizon",
-    "stop_loss": "distance of the barrier below, in the same units",
+    "take_profit": "distance of the barrier above, in units of the volatility over the horizon; without it: 1",
+    "stop_loss": "distance of the barrier below, in the same units; without it: 1",
     "transform": "auto: the search may try the logarithm where the target is positive; or none, log, asinh for all",
     "metric": "what the search minimises: sql, wql, mase, smape, rmse; log_loss or brier for direction",
     "test": "share of the newest rows that is locked away for `evaluate`",
@@ -71,8 +71,8 @@ class Pipeline(BaseModel):
     season: int | None = Field(default=None, ge=1)
     kind: Literal["quantiles", "direction"] = "quantiles"
     label: Literal["up", "barrier"] = "up"
-    take_profit: float = Field(default=1.0, gt=0)
-    stop_loss: float = Field(default=1.0, gt=0)
+    take_profit: float | None = Field(default=None, gt=0)
+    stop_loss: float | None = Field(default=None, gt=0)
     quantiles: tuple[float, ...] = DECILES
     transform: Literal["auto", "none", "log", "asinh"] = "auto"
     metric: str = "auto"
@@ -124,13 +124,23 @@ class Pipeline(BaseModel):
                 f"label 'barrier' needs kind 'direction' and transform 'none' or 'auto', as barriers lie elsewhere under another one; got kind "
                 f"{self.kind!r} and transform {self.transform!r}"
             )
+        if self.label != "barrier" and (self.take_profit is not None or self.stop_loss is not None):
+            raise ValueError("take_profit and stop_loss are distances of barriers: set label = 'barrier', or leave them out")
         return self
 
     @property
     def task(self) -> Task:
         """The forecasting task."""
-        asked = {name: getattr(self, name) for name in ("horizon", "quantiles", "kind", "label", "take_profit", "stop_loss", "seed")}
-        return Task(season_length=self.season or 1, **asked)
+        widths = {"take_profit": self.take_profit, "stop_loss": self.stop_loss}
+        return Task(
+            horizon=self.horizon,
+            season_length=self.season or 1,
+            quantiles=self.quantiles,
+            kind=self.kind,
+            label=self.label,
+            seed=self.seed,
+            **{name: width for name, width in widths.items() if width is not None},
+        )
 
     @property
     def score_name(self) -> str:

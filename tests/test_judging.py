@@ -61,7 +61,7 @@ def test_the_outcome_of_a_trade_goes_from_the_search_to_the_verdict_the_report_a
     verdict = run_evaluate(study)
     assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
     assert verdict["verdict"] == "evidence of skill"
-    assert set(verdict["tests"]) == {"base_rate", "even_odds"}
+    assert set(verdict["tests"]) == {"base_rates", "even_odds"}
     assert verdict["directions"]["hit_rate"] > 0.6
     assert verdict["probabilities"]["recalibration"]["slope"] > 0.3
     assert 0 < verdict["probabilities"]["abstaining"][0]["share"] < 1

@@ -18,7 +18,8 @@ NAMES = {
     "mean_change": "the average change so far",
     "mean_level": "the average level so far",
     "last_sign": "repeating the last direction",
-    "base_rate": "always giving the shares so far",
+    "base_rate": "always giving the share of rises so far",
+    "base_rates": "always giving the shares of the outcomes so far",
     "even_odds": "even odds for every outcome",
     "coin": "a fair coin",
 }
@@ -44,7 +45,7 @@ def rivals(panel: Panel, task: Task, cutoff_S: np.ndarray, origins: Origins) -> 
     if task.kind == "direction":
         coin_NHQ = np.full(naive_NHQ.shape, 1 / task.n_outputs)
         if task.label == "barrier":
-            return {"base_rate": naive_NHQ, "even_odds": coin_NHQ}
+            return {"base_rates": naive_NHQ, "even_odds": coin_NHQ}
         return {"base_rate": naive_NHQ, "coin": coin_NHQ, "last_sign": _last_direction(panel, task, cutoff_S, origins)}
     found = {"naive": naive_NHQ}
     if task.season_length > 1:

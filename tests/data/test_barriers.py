@@ -62,6 +62,11 @@ def test_barriers_are_refused_where_they_mean_nothing(settings):
         check({"source": "x.csv", "horizon": 3} | settings, "test")
 
 
+def test_distances_without_barriers_are_refused():
+    with pytest.raises(BadInput, match="are distances of barriers: set label = 'barrier'"):
+        check({"source": "x.csv", "horizon": 3, "kind": "direction", "stop_loss": 0.5}, "test")
+
+
 def test_a_task_refuses_labels_and_widths_that_make_no_sense():
     with pytest.raises(BadInput, match="label must be one of up, barrier"):
         Task(horizon=1, kind="direction", label="sideways")
