@@ -192,6 +192,15 @@ class RunFolder:
             os.rename(self.path / "candidates" / id, aside)
             shutil.rmtree(aside)
 
+    def mark_begun(self, id: str) -> None:
+        """Note that a worker has begun a trial: from here on, what dies may have died of it."""
+        (self.work / "begun").mkdir(exist_ok=True)
+        (self.work / "begun" / id).touch()
+
+    def has_begun(self, id: str) -> bool:
+        """Whether a worker has begun a trial."""
+        return (self.work / "begun" / id).exists()
+
     def claim(self, id: str) -> bool:
         """Reserve an id among searches that share the run; whether it was free."""
         try:

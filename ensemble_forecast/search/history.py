@@ -14,7 +14,7 @@ from ensemble_forecast.store import RunFolder
 ENDED = ("finished", "pruned", "failed")  # a stale trial has not ended: it is due again
 BUDGET_ENDED, INTERRUPTED = "budget ended", "interrupted"  # why a trial was cut off; neither is its fault
 WORKER_DIED, SEARCH_DIED = "its worker died", "its search died"
-STRIKES = {WORKER_DIED: 2, SEARCH_DIED: 4}  # so often, and the trial is poison; whatever ends a whole search is seldom one of its trials
+STRIKES = {WORKER_DIED: 2, SEARCH_DIED: 5}  # so often, and the trial is poison; whatever ends a whole search is seldom one of its trials
 
 
 class History:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ensemble_forecast.ledger import Line, now
 from ensemble_forecast.search.due import Entry
-from ensemble_forecast.search.history import SEARCH_DIED, STRIKES, WORKER_DIED, History, blank_line
+from ensemble_forecast.search.history import INTERRUPTED, SEARCH_DIED, STRIKES, WORKER_DIED, History, blank_line
 from ensemble_forecast.search.journal import FamilyStudy, Zombie, open_storage
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.space import FamilySpace, Params
@@ -217,7 +217,8 @@ class Trials:
         """Describe what a search that died left of a trial."""
         if self._run.has_candidate(zombie.id):
             return blank_line(**self._run.candidate(zombie.id).report)
-        state, reason = self._verdict(family, zombie.params, SEARCH_DIED)
+        has_begun = self._run.has_begun(zombie.id)
+        state, reason = self._verdict(family, zombie.params, SEARCH_DIED) if has_begun else ("stale", f"{INTERRUPTED} before it began")
         known = {"started": zombie.started, "retry_of": zombie.retry_of, "seconds": 0.0, "reason": reason}
         return self._written_off(state, zombie.id, family, zombie.params, known)
 

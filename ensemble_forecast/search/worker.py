@@ -30,7 +30,7 @@ from ensemble_forecast.search.refit import refit
 from ensemble_forecast.search.space import config_of
 from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.search.trial import Outcome, Stages, origins_table, run_trial
-from ensemble_forecast.store import RunFolder
+from ensemble_forecast.store import RunFolder, explaining_full_disk
 
 ARRAYS = ("start_S", "offsets", "lengths_S", "y", "past", "known", "static")
 NAMES = ("ids", "past_names", "known_names", "static_names")
@@ -113,6 +113,8 @@ class Worker:
         most_work = job.get("most_work")
         if most_work is not None and (work := self._work_of(job["config"])) > most_work:
             return {"state": "declined", "reason": f"its work is {work:.3g}, and there is time for {most_work:.3g}"}
+        with explaining_full_disk(self.run.path):
+            self.run.mark_begun(job["id"])
         deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
         rival = None if job["rival"] is None else self.run.candidate(job["rival"]).forecasts_NHQ
         run_trial(job["config"], self.stages, self.metric, deadline, job["bars"], outcome, rival, job["rungs"])

@@ -81,8 +81,8 @@ def disturb(command: list[str], folder: RunFolder, targets: list[str], rng: np.r
         if driver is None or driver.poll() is not None:
             driver = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True, **how)
         if rng.random() < 0.7:  # when it is at work; else at any moment, also while it starts
-            n_done, patience = len(folder.ledger()), Deadline.after(60)
-            while len(folder.ledger()) == n_done and driver.poll() is None and not patience.passed():
+            n_done, patience = len(folder.candidate_ids()), Deadline.after(60)
+            while len(folder.candidate_ids()) == n_done and driver.poll() is None and not patience.passed():
                 time.sleep(0.02)
         time.sleep(float(rng.uniform(0.0, 3.0)))
         if driver.poll() is None:

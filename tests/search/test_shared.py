@@ -15,7 +15,7 @@ from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.search import shared
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.due import Entry
-from ensemble_forecast.search.history import History
+from ensemble_forecast.search.history import SEARCH_DIED, STRIKES, History
 from ensemble_forecast.search.shared import connect
 from ensemble_forecast.search.spaces import parse_space
 from ensemble_forecast.search.trials import Trials
@@ -112,6 +112,7 @@ def test_draws_of_two_searches_differ(pair):
 def test_a_trial_of_a_silent_search_is_due_again_once_and_its_late_answer_is_dropped(pair, url):
     one, two = pair
     job = one.enter()
+    one.folder.mark_begun(job.id)
     two.trials.keep_up([], at_once=True)
     assert two.history.due() == []
     fall_silent(url)
@@ -161,12 +162,15 @@ def test_nothing_is_found_silent_right_after_the_server_was_away(pair, url):
 
 def test_a_trial_whose_search_died_again_and_again_is_poison(pair, url):
     one, two = pair
-    for _ in range(4):
-        assert one.enter() is not None
+    for number in range(STRIKES[SEARCH_DIED] + 1):
+        job = one.enter()
+        if number:  # the first time nobody had begun it yet: it cannot be blamed
+            one.folder.mark_begun(job.id)
         fall_silent(url)
         two.trials.keep_up([], at_once=True)
         one.trials.keep_up([], at_once=True)
-    assert [line["state"] for line in two.history.lines] == ["stale", "stale", "stale", "failed"]
+    assert [line["state"] for line in two.history.lines] == ["stale"] * STRIKES[SEARCH_DIED] + ["failed"]
+    assert two.history.lines[0]["reason"] == "interrupted before it began"
     assert "poison" in two.history.lines[-1]["reason"]
     assert two.history.due() == []
 
