@@ -102,7 +102,8 @@ class Launcher:
             with torch.cuda.graph(graph, stream=self._stream):
                 self._said = self._step(self._index)
         except RuntimeError as error:
-            self._records, self.why_not = False, str(error).partition("\n")[0]
+            first = error.__context__ or error  # the end of a recording that went wrong fails again, and says less
+            self._records, self.why_not = False, str(first).partition("\n")[0]
             _forget_recording(stream, random_state)
         else:
             self._graph = graph
