@@ -11,7 +11,7 @@ from smoke import smoke
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.deep import graphs
+from ensemble_forecast.learners.deep import recordings
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for, set_rate
 from ensemble_forecast.learners.deep.recordings import AHEAD, WARM_UP, Launcher, launcher
@@ -64,7 +64,7 @@ def device(monkeypatch):
     }
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
-    monkeypatch.setattr(graphs, "_forget_recording", lambda *_: device.how.append("forgotten"))
+    monkeypatch.setattr(recordings, "_forget_recording", lambda *_: device.how.append("forgotten"))
     device.launcher = Launcher(device.step, records=True)
     return device
 

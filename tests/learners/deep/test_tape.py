@@ -14,7 +14,7 @@ from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
-from ensemble_forecast.learners.deep import graphs, together, training, updates
+from ensemble_forecast.learners.deep import recordings, together, training, updates
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.optimisers import optimiser_for
 from ensemble_forecast.learners.deep.recordings import Launcher
@@ -88,7 +88,7 @@ def tapes(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, stand_in)
 
     def records(step, net, optimiser, recipe):
-        return Launcher(step, records=not graphs.why_never(net, optimiser))
+        return Launcher(step, records=not recordings.why_never(net, optimiser))
 
     for module in (training, together):
         monkeypatch.setattr(module, "launcher", records)
@@ -109,7 +109,7 @@ def _rates_are_tensors(monkeypatch):
         drawn = [getattr(module, "draws_on_host", False) for module in net.modules()]
         return "it draws" if any(drawn) else ""
 
-    monkeypatch.setattr(graphs, "why_never", can)
+    monkeypatch.setattr(recordings, "why_never", can)
     for module in (updates, together):
         monkeypatch.setattr(module, "optimiser_for", built)
 
@@ -140,7 +140,7 @@ def test_a_recorded_training_is_the_unrecorded_one_to_the_bit(name, changed, pan
     recorded = smoke(name, **({"steps": STEPS, "batch": 16, "dropout": 0.1} | changed)).fit(panel, Roles(FIT), TASK, NEVER)
     grows = name == "autoencoder" or "grow_from" in changed or changed.get("heads", 1) > 1
     assert len(tapes) == (0 if name == "fractal" else 2 if grows else 1)
-    assert sum(tape.runs for tape in tapes) == (STEPS - graphs.WARM_UP * len(tapes) if tapes else 0)
+    assert sum(tape.runs for tape in tapes) == (STEPS - recordings.WARM_UP * len(tapes) if tapes else 0)
     same(recorded, plain)
 
 
@@ -150,14 +150,14 @@ def test_nets_that_are_recorded_together_are_the_unrecorded_ones(panel, request)
     tapes = request.getfixturevalue("tapes")
     for one, other in zip(learner.fit_many(panel, [FIT] * 3, None, tasks, NEVER), plain, strict=True):
         same(one, other)
-    assert [tape.runs for tape in tapes] == [STEPS - graphs.WARM_UP]
+    assert [tape.runs for tape in tapes] == [STEPS - recordings.WARM_UP]
 
 
 def test_a_tape_keeps_what_the_host_decided(panel, request, monkeypatch):
     """A net that asks the host anew in every step is another one when it is recorded: what `draws_on_host` is for, and what this test finds."""
     learner = smoke("fractal", steps=STEPS, batch=16)
     plain = learner.fit(panel, Roles(FIT), TASK, NEVER)
-    monkeypatch.setattr(graphs, "why_never", lambda *_: "")
+    monkeypatch.setattr(recordings, "why_never", lambda *_: "")
     assert request.getfixturevalue("tapes") == []
     recorded = smoke("fractal", steps=STEPS, batch=16).fit(panel, Roles(FIT), TASK, NEVER)
     with pytest.raises(AssertionError):
