@@ -11,6 +11,7 @@ from ensemble_forecast.ensemble.averages import Mean
 from ensemble_forecast.ensemble.base import Rows
 from ensemble_forecast.ensemble.calibration import Calibration
 from ensemble_forecast.ensemble.model import Ensemble
+from ensemble_forecast.features.sets import with_features
 from ensemble_forecast.learners.base import fit_plain
 from ensemble_forecast.saved import open_saved
 
@@ -39,8 +40,8 @@ def ensemble_of(members, panel, task, combiner=None):
 def handmade(runs, frame, *families, members=None, **settings):
     """Write the run of a study ``toy``, and open it; ``members`` are made by a function of panel and task, else by the families' defaults."""
     pipeline = pipelines.check({"source": "toy.csv", "horizon": 3, "season": 7, "quantiles": (0.1, 0.5, 0.9)} | settings, "a test")
-    panel = to_panel(frame, Columns())
-    columns, task = settle(frame, Columns(), panel), pipeline.task
+    raw = to_panel(frame, Columns())
+    columns, task, panel = settle(frame, Columns(), raw), pipeline.task, with_features(raw, pipeline.features)
     fitted = members(panel, task) if members else {family: fit_plain(family, panel, task, panel.ends_S) for family in families}
     made = ensemble_of(fitted, panel, task)
     manifest = {
