@@ -60,7 +60,7 @@ class FromHistory(torch.nn.Module):
             padding_N=window[:, 0],
             scale_N=scale,
             base_NH=base,
-            least_step=0,
+            least_step=0,  # any may reach back beyond the start of its series
         )
         batch = windows.inputs(place_N)
         forecast_NHQ = self.loss.forecast(self.net(batch.window_BLC, batch.extras_BE), batch)
@@ -111,7 +111,7 @@ def of_net(learner: NetLearner) -> Drawn:
         "window": {"holds": "target up to the origin, oldest first, missing steps carried forward, before the start the mean of its first "
                             f"{PADDING_STEPS} values"},
         "steps": {"holds": "steps of history there are, at most the window's length"},
-        "base": {"holds": "the forecast to be corrected: the value a season before, the last one while there is no season"},
+        "base": {"holds": f"the forecast to be corrected: {view.base}; the last value while there is no season"},
         "scale": {"holds": "mean absolute seasonal difference of the whole history"},
         "past": {"holds": "past covariates of the window; NaN where unknown"},
         "known": {"holds": "covariates known ahead, of the steps after the origin; NaN where unknown"},

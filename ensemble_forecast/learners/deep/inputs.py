@@ -216,6 +216,8 @@ class Windows:
 
 def slices(values: torch.Tensor, first_B: torch.Tensor, length: int) -> torch.Tensor:
     """Copy B slices of so many rows, from their first rows on: (B, length, ...), contiguous; several times faster than an index for every step."""
+    if torch.compiler.is_exporting():  # where an index is what other runtimes know
+        return values[first_B[:, None] + torch.arange(length)]
     return values.unfold(0, length, 1).index_select(0, first_B).movedim(-1, 1).contiguous()
 
 
