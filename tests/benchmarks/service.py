@@ -88,7 +88,8 @@ def served(runs: str, study: str):
         yield json.loads(process.stdout.readline())["url"], process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
+        process.stdout.close()
 
 
 def hammer(url: str, process: psutil.Popen, seconds: float) -> Figures:
