@@ -63,7 +63,7 @@ def vet(written: np.ndarray) -> None:
         if [tree["id"] for tree in trees] != list(range(len(trees))):
             raise ValueError("its trees are not in order")
         for tree in trees:
-            _refuse_misgrown(tree, n_columns)
+            _refuse_misgrown(tree, n_columns, n_outputs)
     except (ArithmeticError, LookupError, TypeError, UnicodeDecodeError, ValueError, struct.error) as error:
         raise BadInput(f"the bytes of a booster are damaged ({error}); make the artefact again") from error
 
@@ -74,22 +74,28 @@ def _refuse_bounds(first_R: np.ndarray, n_trees: int) -> None:
         raise ValueError("its rounds do not part its trees")
 
 
-def _refuse_misgrown(tree: dict[str, Any], n_columns: int) -> None:
-    """Refuse nodes that are no tree."""
-    n_nodes, place = int(tree["tree_param"]["num_nodes"]), np.arange(int(tree["tree_param"]["num_nodes"]))
-    if n_nodes < 1 or any(np.shape(tree[name]) != (n_nodes,) for name in PER_NODE) or int(tree["tree_param"]["size_leaf_vector"]) > 1:
+def _refuse_misgrown(tree: dict[str, Any], n_columns: int, n_outputs: int) -> None:
+    """Refuse nodes that are no tree; a leaf holds one number, or one for each output and then its place among the leaves as right child."""
+    n_nodes, width = int(tree["tree_param"]["num_nodes"]), max(int(tree["tree_param"]["size_leaf_vector"]), 1)
+    n_leaves = (n_nodes + 1) // 2
+    lengths = dict.fromkeys(PER_NODE, n_nodes)
+    if width > 1:
+        lengths |= {"base_weights": n_nodes * width, "leaf_weights": n_leaves * width}
+    if n_nodes < 1 or width not in {1, n_outputs} or any(np.shape(tree[name]) != (length,) for name, length in lengths.items()):
         raise ValueError("a tree has not as many nodes as it says")
     if np.any(tree["split_type"]) or any(len(tree[name]) for name in tree if name.startswith("categories")):
         raise ValueError("a tree splits by categories, which none of ours does")
     left, right, column = (np.asarray(tree[name], dtype=np.int64) for name in ("left_children", "right_children", "split_indices"))
+    place = np.arange(n_nodes)
     inner = (left > place) & (right > place) & (left < n_nodes) & (right < n_nodes) & (column >= 0) & (column < n_columns)
-    if not (inner | ((left == -1) & (right == -1))).all():
-        raise ValueError("a tree leads to nodes or columns that there are not")
-    parent = np.full(n_nodes, NO_PARENT)
+    is_leaf = (left == -1) & ((right == -1) if width == 1 else (right >= 0) & (right < n_leaves))
+    if not (inner | is_leaf).all():
+        raise ValueError("a tree leads to nodes, leaves or columns that there are not")
+    parent = np.full(n_nodes, NO_PARENT if width == 1 else -1)
     parent[left[inner]] = parent[right[inner]] = place[inner]
     if not np.array_equal(parent, tree["parents"]) or np.count_nonzero(inner) * 2 + 1 != n_nodes:
         raise ValueError("a tree has parents that are not those of its children")
-    if not np.isfinite(tree["split_conditions"]).all():
+    if not all(np.isfinite(tree[name]).all() for name in ("split_conditions", *(["leaf_weights"] if width > 1 else []))):
         raise ValueError("a tree holds NaN or infinity")
 
 

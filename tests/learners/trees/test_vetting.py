@@ -20,6 +20,7 @@ OBJECTIVES = {
     "quantiles": ({"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.5, 0.9]}, Y),
     "two classes": ({"objective": "binary:logistic"}, CLASS > 0),
     "three classes": ({"objective": "multi:softprob", "num_class": 3}, CLASS),
+    "leaves of all outputs": ({"multi_strategy": "multi_output_tree"}, np.stack([Y, X[:, 3], -Y], axis=1)),
     "leaf by leaf": ({"grow_policy": "lossguide", "max_leaves": 9, "gamma": 0.1}, Y),
 }
 
@@ -54,9 +55,9 @@ def test_what_the_library_writes_is_read_as_the_library_says_it_is(name):
     assert np.array_equal(again.inplace_predict(X), grown.inplace_predict(X))
 
 
-def pointing(name, value):
+def pointing(name, value, objective="squares"):
     """The bytes of a booster whose first tree has another entry at its root."""
-    content = bytearray(to_bytes(booster()).tobytes())
+    content = bytearray(to_bytes(booster(objective)).tobytes())
     place = content.index(name) + len(name)
     assert content[place : place + 2] == b"[$"
     assert chr(content[place + 2]) in "lL"
@@ -66,11 +67,12 @@ def pointing(name, value):
     return np.frombuffer(bytes(content), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("objective", ["squares", "leaves of all outputs"])
 @pytest.mark.parametrize("value", [0, -5, 10**6])
 @pytest.mark.parametrize("name", [b"left_children", b"right_children"])
-def test_a_tree_that_leads_astray_is_refused(name, value):
-    with pytest.raises(BadInput, match="leads to nodes or columns"):
-        vet(pointing(name, value))
+def test_a_tree_that_leads_astray_is_refused(name, value, objective):
+    with pytest.raises(BadInput, match="leads to nodes, leaves or columns"):
+        vet(pointing(name, value, objective))
 
 
 def test_a_root_with_a_parent_is_refused():
@@ -80,12 +82,13 @@ def test_a_root_with_a_parent_is_refused():
 
 @pytest.mark.parametrize("value", [-1, 4, 10**6])
 def test_a_split_on_a_column_that_there_is_not_is_refused(value):
-    with pytest.raises(BadInput, match="leads to nodes or columns"):
+    with pytest.raises(BadInput, match="leads to nodes, leaves or columns"):
         vet(pointing(b"split_indices", value))
 
 
-def test_every_cut_and_many_flips_are_refused_or_harmless():
-    written = to_bytes(booster())
+@pytest.mark.parametrize("objective", ["squares", "leaves of all outputs"])
+def test_every_cut_and_many_flips_are_refused_or_harmless(objective):
+    written = to_bytes(booster(objective))
     for end in range(0, len(written), 97):
         with pytest.raises(BadInput, match="damaged"):
             vet(written[:end])
