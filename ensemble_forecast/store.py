@@ -5,7 +5,7 @@
     runs/<study>/ledger.jsonl        one JSON line per ended trial; ledger-<host>-<pid>.jsonl of searches that share the study, see `ledger`
     runs/<study>/journal.log         Optuna's journal
     runs/<study>/candidates/<id>/    config.json, forecasts.npy, origins.npy, report.json: committed by one rename
-    runs/<study>/.work/              what may be lost: the lock, half-written candidates, the shared panel, tracebacks
+    runs/<study>/.work/              what may be lost: lock, half-written candidates, panel, ids taken, trials begun, tracebacks
 """
 
 import errno
@@ -189,8 +189,7 @@ class RunFolder:
         """Remove a candidate, if it is there, in one step: its trial was taken for dead, and runs again elsewhere."""
         if self.has_candidate(id):
             aside = self.work / f"commit-{id}-dropped"
-            os.rename(self.path / "candidates" / id, aside)
-            shutil.rmtree(aside)
+            shutil.rmtree((self.path / "candidates" / id).rename(aside))
 
     def mark_begun(self, id: str) -> None:
         """Note that a worker has begun a trial: from here on, what dies may have died of it."""
