@@ -95,7 +95,8 @@ def _refuse_misgrown(tree: dict[str, Any], n_columns: int, n_outputs: int) -> No
     parent[left[inner]] = parent[right[inner]] = place[inner]
     if not np.array_equal(parent, tree["parents"]) or np.count_nonzero(inner) * 2 + 1 != n_nodes:
         raise ValueError("a tree has parents that are not those of its children")
-    if not all(np.isfinite(tree[name]).all() for name in ("split_conditions", *(["leaf_weights"] if width > 1 else []))):
+    numbers = [tree["split_conditions"]] if width == 1 else [np.asarray(tree["split_conditions"])[inner], tree["leaf_weights"]]
+    if not all(np.isfinite(each).all() for each in numbers):
         raise ValueError("a tree holds NaN or infinity")
 
 
