@@ -63,7 +63,7 @@ def tables(draw):
         frame = SPOILS[spoilt](draw, frame)
     suffix = draw(st.sampled_from([".csv", ".csv", ".parquet"])) if frame.columns.is_unique else ".csv"
     content = parquet(draw, frame) if suffix == ".parquet" else csv(draw, frame)
-    if draw(st.integers(0, 7)) == 0:
+    if not spoilt and draw(st.integers(0, 3)) == 0:
         spoilt, content = "its bytes", damage(draw, content)
     return Drawn(rows, spoilt, frame, content, suffix)
 
