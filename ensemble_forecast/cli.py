@@ -312,7 +312,7 @@ def export(
 
     if format != "onnx":
         raise BadInput(f"--format must be onnx; got {format!r}")
-    with _needing("onnx"):
+    with _needing("export"):
         from ensemble_forecast import export as exporting
     saved = open_saved(study, runs)
     frame = read_frame(str(data) if data is not None else saved.settings.source, terminal.logger(quiet))

@@ -222,4 +222,4 @@ def test_an_unknown_format_and_a_missing_extra_are_refused(toy, tmp_path, monkey
     monkeypatch.setitem(__import__("sys").modules, "ensemble_forecast.export", None)
     monkeypatch.delattr("ensemble_forecast.export")
     assert typed("export", "--runs", tmp_path / "runs") == 2
-    assert 'pip install "ensemble-forecast[onnx]"' in capsys.readouterr().err
+    assert 'pip install "ensemble-forecast[export]"' in capsys.readouterr().err

@@ -156,7 +156,9 @@ def connect(url: str) -> Server:
         try:
             return Server(url)
         except ImportError as error:
-            raise MissingPackage(f"--storage {url.partition(':')[0]} needs a package that is missing; install ensemble-forecast[postgres]") from error
+            raise MissingPackage(
+                f"--storage {url.partition(':')[0]} needs a package that is missing; install ensemble-forecast[distributed]"
+            ) from error
         except (exc.ArgumentError, ValueError) as error:
             raise BadInput(
                 f"--storage must be the URL of a database, such as postgresql+psycopg://USER@HOST/DATABASE; got another: {error}"

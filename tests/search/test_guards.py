@@ -116,7 +116,7 @@ def test_ctrl_c_twice_ends_at_once_without_a_traceback_and_the_study_goes_on(tmp
     (tmp_path / "pipelines").mkdir()
     trial = '[[trials]]\nfamily = "odd"\nparams = {{ tag = {}, sleeps_s = {} }}\n'
     head = 'source = "data.csv"\nhorizon = 3\nwindows = 2\nseason = 7\nbudget = "90s"\n'
-    (tmp_path / "pipelines" / "mine.toml").write_text(head + trial.format(1, 0) + trial.format(2, 15))
+    (tmp_path / "pipelines" / "mine.toml").write_text(head + trial.format(1, 0) + trial.format(2, 6))
     command = [sys.executable, "-m", "ensemble_forecast", "search", "--study", "mine", "--workers", "1", "--device", "cpu"]
     how = {
         "cwd": tmp_path,
@@ -124,6 +124,7 @@ def test_ctrl_c_twice_ends_at_once_without_a_traceback_and_the_study_goes_on(tmp
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
         "text": True,
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background of a shell these tests ignore Ctrl-C
     }
     folder = RunFolder(tmp_path / "runs" / "mine")
     process = subprocess.Popen(command, start_new_session=True, **how)

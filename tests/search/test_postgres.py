@@ -23,7 +23,7 @@ AWAY_S = 20
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("psycopg", reason="needs ensemble-forecast[postgres]")
+    pytest.importorskip("psycopg", reason="needs ensemble-forecast[distributed]")
     if postgres.programs() is None:
         pytest.skip(postgres.HOW_TO_GET_IT)
     with postgres.server() as running:
