@@ -121,7 +121,8 @@ def shuffle(draw, frame):
 
 
 def double_name(draw, frame):
-    return pd.concat([frame, frame[["y"]].rename(columns={"y": draw(st.sampled_from(["y", "Y", "ds", "unique_id", "", "id"]))})], axis=1)
+    names = ["y", "Y", "ds", "", *(["unique_id", "id"] if "unique_id" in frame else [])]  # else it would say which series there are
+    return pd.concat([frame, frame[["y"]].rename(columns={"y": draw(st.sampled_from(names))})], axis=1)
 
 
 def without(draw, frame):
