@@ -61,7 +61,7 @@ def export(saved: Saved, frame: pd.DataFrame, folder: Path) -> Record:
     """
     model, ensemble = saved.model, saved.model.ensemble_
     panel = read(model, frame)
-    compared = _spread(Origins.between(np.full(panel.n_series, MIN_STEPS - 1), panel.ends_S))
+    compared = Origins.between(np.full(panel.n_series, MIN_STEPS - 1), panel.ends_S).spread(MOST_COMPARED)
     if not len(compared):
         raise BadInput(f"an export is compared on history; no series of the {panel.n_series} has {MIN_STEPS} steps: give more")
     told: Record = {
@@ -199,8 +199,3 @@ def _named(member: Learner) -> str:
     """Name the family of a member, and of what it holds."""
     inner = getattr(member, "member_", None)
     return member.family if inner is None else f"{member.family} {_named(inner)}"
-
-
-def _spread(origins: Origins) -> Origins:
-    """Take origins evenly from all there are."""
-    return origins.take(np.unique(np.linspace(0, len(origins) - 1, MOST_COMPARED).astype(np.int64))) if len(origins) else origins

@@ -33,6 +33,10 @@ class Origins:
         """Select origins by position, slice or mask."""
         return Origins(self.series[index], self.step[index], None if self.base_NH is None else self.base_NH[index])
 
+    def spread(self, at_most: int) -> "Origins":
+        """Keep so many, evenly spaced, where there are more."""
+        return self.take(np.unique(np.linspace(0, len(self) - 1, at_most).astype(np.int64))) if len(self) > at_most else self
+
     def rows(self, panel: Panel) -> np.ndarray:
         """Row of each origin in the panel's arrays, shape (N,)."""
         return panel.offsets[self.series] + self.step

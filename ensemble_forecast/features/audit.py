@@ -128,8 +128,7 @@ def refuse_foretelling(panel: Panel) -> None:
     column = candle_columns(panel)
     if column is None:
         return
-    row = Origins.between(np.zeros(panel.n_series, dtype=np.int64), panel.ends_S - 1).rows(panel)
-    row = row[np.unique(np.linspace(0, len(row) - 1, MOST_ROWS).astype(np.int64))] if len(row) > MOST_ROWS else row
+    row = Origins.between(np.zeros(panel.n_series, dtype=np.int64), panel.ends_S - 1).spread(MOST_ROWS).rows(panel)
     next_return = np.log(column["close"][row + 1]) - np.log(column["close"][row])
     for name, values in zip(panel.past_names, panel.past[row].T, strict=True):
         together = np.isfinite(values) & np.isfinite(next_return)

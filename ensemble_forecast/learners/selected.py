@@ -79,8 +79,7 @@ class Selected(Showing):
 
     def _select(self, panel: Panel, origins: Origins, task: Task) -> list[int]:
         """Choose columns of the past covariates, in their order."""
-        if len(origins) > MOST_ORIGINS:
-            origins = origins.take(np.unique(np.linspace(0, len(origins) - 1, MOST_ORIGINS).astype(np.int64)))
+        origins = origins.spread(MOST_ORIGINS)
         x_NF, label_N2 = ranks(panel.past[origins.rows(panel)]), ranks(_labels(panel, origins, task))
         relevance_F = _relevance(x_NF, label_N2)
         left = _without_doubles(x_NF, relevance_F, self.redundancy)

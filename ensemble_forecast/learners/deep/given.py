@@ -32,11 +32,6 @@ def learnable(panel: Panel, origins: Origins) -> Origins:
     return origins.take((origins.step >= MIN_STEPS - 1) & (origins.step < panel.ends_S[origins.series]))
 
 
-def thin(origins: Origins) -> Origins:
-    """Keep evenly spaced origins where there are very many."""
-    return origins.take(np.unique(np.linspace(0, len(origins) - 1, MOST_EVALUATED).astype(int))) if len(origins) > MOST_EVALUATED else origins
-
-
 def consecutive(givens: Sequence[Given]) -> list[range]:
     """Places of each fit's origins, laid one after the other."""
     ends = np.cumsum([len(given.fit) for given in givens]).tolist()

@@ -21,7 +21,7 @@ from ensemble_forecast.learners.deep.classes import log_odds
 from ensemble_forecast.learners.deep.devices import device, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
 from ensemble_forecast.learners.deep.finder import FINDERS, SWEEP_SHARE, SWEPT, range_test, sweep
-from ensemble_forecast.learners.deep.given import Given, consecutive, learnable, moments, thin
+from ensemble_forecast.learners.deep.given import MOST_EVALUATED, Given, consecutive, learnable, moments
 from ensemble_forecast.learners.deep.initialisation import initialise
 from ensemble_forecast.learners.deep.inputs import BASES, CENTRES, Batch, View, Windows, n_extras
 from ensemble_forecast.learners.deep.loss import Loss
@@ -176,11 +176,11 @@ class NetLearner(Recipe):
                 f"{self.family} needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one:"
                 f" give more history or shorten the horizon ({task.horizon})"
             )
-        return Given(fit, None if stop is None else thin(learnable(panel, stop)), self._view(panel, fit, task))
+        return Given(fit, None if stop is None else learnable(panel, stop).spread(MOST_EVALUATED), self._view(panel, fit, task))
 
     def untrained(self, panel: Panel, given: Given, task: Task, place: torch.device) -> tuple[Shapes, Loss, torch.nn.Module]:
         """Build the loss and the module with its first weights."""
-        thinned, view = Windows.of(panel, thin(given.fit), given.view, place), given.view
+        thinned, view = Windows.of(panel, given.fit.spread(MOST_EVALUATED), given.view, place), given.view
         loss = self._learnt_loss(task, thinned)
         shapes = Shapes(view.context, 1 + len(view.past_mean_C), thinned.n_extras, task.horizon, loss.n_outputs)
         body = self.net(shapes)
