@@ -156,10 +156,9 @@ def predict(
     from ensemble_forecast import workflow
     from ensemble_forecast.report import terminal
     from ensemble_forecast.saved import open_saved
-    from ensemble_forecast.study import read_frame
 
     saved = open_saved(study, runs)
-    frame = read_frame(str(data) if data is not None else saved.settings.source, terminal.logger(quiet))
+    frame = saved.history(data, terminal.logger(quiet))
     table = saved.model.predict(frame)
     if plot is not None:
         from ensemble_forecast.report.plot import write_plot
@@ -308,14 +307,13 @@ def export(
     """Write the members and the combiner of the saved ensemble as graphs for other runtimes, each compared with what it stands for."""
     from ensemble_forecast.report import terminal
     from ensemble_forecast.saved import open_saved
-    from ensemble_forecast.study import read_frame
 
     if format != "onnx":
         raise BadInput(f"--format must be onnx; got {format!r}")
     with _needing("export"):
         from ensemble_forecast import export as exporting
     saved = open_saved(study, runs)
-    frame = read_frame(str(data) if data is not None else saved.settings.source, terminal.logger(quiet))
+    frame = saved.history(data, terminal.logger(quiet))
     told = exporting.export(saved, frame, saved.path / "onnx" if out is None else out)
     if as_json:
         _print_json(told)

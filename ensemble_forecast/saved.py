@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from ensemble_forecast import overview
 from ensemble_forecast import pipeline as pipelines
+from ensemble_forecast.data.table import Log
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.features.sets import own_sets
 from ensemble_forecast.forecaster import EnsembleForecaster, load
 from ensemble_forecast.pipeline import Pipeline
+from ensemble_forecast.study import read_frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +23,10 @@ class Saved:
     path: Path
     settings: Pipeline
     model: EnsembleForecaster
+
+    def history(self, data: Path | None, log: Log) -> pd.DataFrame:
+        """Read rows to forecast from: those of a file or source, or else the study's own."""
+        return read_frame(self.settings.source if data is None else str(data), log)
 
 
 def open_saved(study: str | None, runs: Path) -> Saved:

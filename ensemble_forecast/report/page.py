@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ensemble_forecast import atomic
-from ensemble_forecast.errors import BadInput
 from ensemble_forecast.report import evidence, hunt, outlook
+from ensemble_forecast.report.words import check_page_name
 
 STYLE = Path(__file__).with_name("page.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # the page could not load anything, even if a name in it tried to
@@ -42,8 +42,7 @@ def write_page(path: Path, findings: Record) -> None:
     BadInput
         When the file's name does not end in .html.
     """
-    if path.suffix != ".html":
-        raise BadInput(f"the report is a page that opens in any browser: give it a name ending in .html, not {path.name!r}")
+    check_page_name(path, "the report is")
     atomic.write_text(path, to_page(findings))
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ensemble_forecast import atomic
-from ensemble_forecast.errors import BadInput
+from ensemble_forecast.report.words import check_page_name
 
 HISTORY_HORIZONS = 12  # how much of the past is drawn, in horizons
 MAX_SERIES = 12
@@ -27,8 +27,7 @@ def write_plot(path: Path, history: pd.DataFrame, forecast: pd.DataFrame) -> Non
     BadInput
         When the file's name does not end in .html.
     """
-    if path.suffix != ".html":
-        raise BadInput(f"--plot writes a page that opens in any browser: give it a name ending in .html, not {path.name!r}")
+    check_page_name(path, "--plot writes")
     levels = sorted((name for name in forecast.columns if name.replace(".", "", 1).isdigit()), key=float)
     figure = go.Figure()
     for series in list(dict.fromkeys(forecast["unique_id"]))[:MAX_SERIES]:

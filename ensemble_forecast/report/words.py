@@ -7,7 +7,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ensemble_forecast.errors import BadInput
+
 Record = dict[str, Any]
+
+
+def check_page_name(path: Path, what: str) -> None:
+    """Refuse to write a page under a name that no browser takes for one.
+
+    Raises
+    ------
+    BadInput
+        When the file's name does not end in .html.
+    """
+    if path.suffix != ".html":
+        raise BadInput(f"{what} a page that opens in any browser: give it a name ending in .html, not {path.name!r}")
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -91,7 +91,8 @@ class Pool:
             "gpu_sharers": max(1, n_workers // 2),
             "gpu_part": None,
         }
-        self._share_bytes = WORKERS_SHARE * total_bytes() / max(1, n_workers)
+        self._total_bytes = total_bytes()
+        self._share_bytes = WORKERS_SHARE * self._total_bytes / max(1, n_workers)
         self._selector = selectors.DefaultSelector()
         self._seats: list[Seat] = []
         self.has_gpu, self._n_on_gpu = has_cuda(device), 1
@@ -164,7 +165,7 @@ class Pool:
             for id, size in held.items()
             if size > self._share_bytes
         }
-        least = LEAST_FREE_SHARE * total_bytes()
+        least = LEAST_FREE_SHARE * self._total_bytes
         largest = max(held, key=lambda id: held[id], default=None)
         if largest is not None and not reasons and held[largest] > least and (free := free_bytes()) < least:
             reasons[largest] = (
