@@ -24,7 +24,7 @@ from ensemble_forecast.learners.deep.shapes import Shapes
 from ensemble_forecast.windows import Roles
 
 MEMORY_ALLOWED, TIME_ALLOWED = 0.2, 0.4
-CONTEXT, LENGTH, STEPS = 16, 2000, 4
+CONTEXT, LENGTH, STEPS = 16, 2000, 10
 TASK = Task(horizon=1)
 
 

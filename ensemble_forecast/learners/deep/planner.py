@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 
@@ -28,7 +29,9 @@ HOLES = 1.2  # of what is kept: blocks that a heap cannot fill again (measured w
 TENSOR_BYTES = 9_000  # that torch and Python need for one weight and its copies, beside the numbers
 NODE_BYTES = 1_200  # of the graph, for a tensor that is kept
 START_BYTES = 100 * 2**20  # that a process needs more once it has trained anything
-SHORT, LONG, REPEATS = 4, 20, 4  # blocks that are measured, and how often; the quickest counts
+SHORT, LONG, LONGEST, REPEATS = 4, 20, 100, 3  # blocks that are measured, and how often; the quickest counts
+LONG_S = 0.05  # for a step of the longer net: a short one stays in the processor's cache, where a deep one of small blocks does not
+LOOP = 1.2  # of the seconds of a bare step: windows are gathered, gradients checked, the stop role looked at (measured)
 MOST_SPLITS = 5  # halvings of a batch
 
 
@@ -140,11 +143,12 @@ def step_seconds(learner: Deep, shapes: Shapes) -> float:
     """Forecast the seconds of a training step: a few blocks of each kind are trained here, and the rest is counted."""
     total, base = 0.0, 0.0
     for field in _used(learner):
-        short, long = (_measured(_only(learner, field, count), shapes) for count in (SHORT, LONG))
-        a_block = max(long - short, 0.0) / (LONG - SHORT)
+        short = _measured(_only(learner, field, SHORT), shapes)
+        n_long = int(np.clip(LONG_S * SHORT / short, LONG, LONGEST))
+        a_block = max(_measured(_only(learner, field, n_long), shapes) - short, 0.0) / (n_long - SHORT)
         base = max(base, short - SHORT * a_block)
         total += a_block * getattr(learner, field)
-    return learner.accumulate * (base + total)
+    return LOOP * learner.accumulate * (base + total)
 
 
 def _measured(learner: Deep, shapes: Shapes) -> float:
