@@ -127,9 +127,9 @@ def peak_bytes(learner: Deep, shapes: Shapes) -> int:
     outer = [parameter.numel() for part in (ends.lift, ends.heads) for parameter in part.parameters()]  # type: ignore[union-attr]
     weights_bytes, n_blocks = 4 * (weights + sum(outer)), sum(learner.counts().values())
     if learner.keeps == "segments":
-        n_segments = min(segments_for(learner.n_layers), n_blocks)
-        a_segment = -(-n_blocks // n_segments)
-        kept, nodes = n_segments * stream + HOLES * a_segment * kept / n_blocks, a_segment * largest_nodes
+        lengths = [end - first for first, end in segments_for(n_blocks, learner.n_layers)]
+        kept = max(entered * stream + HOLES * length * kept / n_blocks for entered, length in enumerate(lengths, 1))
+        nodes = lengths[0] * largest_nodes
     elif learner.keeps == "ends":
         kept, nodes = 6 * stream + largest, largest_nodes
     else:

@@ -16,13 +16,15 @@ Buffers = list[torch.Tensor]
 RandomState = tuple[torch.Tensor, torch.Tensor | None]  # of the CPU, and of the device where there is one
 
 
-def run_in_segments(blocks: Sequence[torch.nn.Module], x_BW: torch.Tensor, n_segments: int, *, draws: bool) -> torch.Tensor:
+def run_in_segments(blocks: Sequence[torch.nn.Module], x_BW: torch.Tensor, cuts: Sequence[tuple[int, int]], *, draws: bool) -> torch.Tensor:
     """Run blocks one after the other and keep only what enters each segment; gradients are those of the plain run, to the last bit.
 
     They are added to the weights' ``grad`` on the way back, as by ``backward()``; `torch.autograd.grad` does not see them.
 
     Parameters
     ----------
+    cuts
+        First and end of each segment.
     draws
         Whether blocks draw random numbers: then a second run draws what the first one drew.
 
@@ -31,7 +33,7 @@ def run_in_segments(blocks: Sequence[torch.nn.Module], x_BW: torch.Tensor, n_seg
     Chen et al. (2016), Training deep nets with sublinear memory cost, arXiv:1604.06174.
     """
     make_room(blocks)
-    segments = [torch.nn.Sequential(*blocks[first:end]) for first, end in bounds(len(blocks), n_segments)]
+    segments = [torch.nn.Sequential(*blocks[first:end]) for first, end in cuts]
     said_BW: torch.Tensor = _InSegments.apply(segments, draws, x_BW)
     return said_BW
 
@@ -54,30 +56,37 @@ def bounds(n_blocks: int, n_segments: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def segments_for(n_layers: int) -> int:
-    """Choose how many segments keep least: a layer of a segment keeps about as much as a boundary, so the square root of the layers."""
-    return max(1, round(math.sqrt(n_layers)))
+def segments_for(n_blocks: int, n_layers: int) -> list[tuple[int, int]]:
+    """Cut blocks into the segments that keep least: first and end of each.
+
+    A layer of a segment keeps about as much as what enters a segment. On the way back the last segment runs beside all that was kept, and the first
+    one beside nothing: so each is a layer shorter than the one before it, which takes the square root of twice the layers, where equal ones take
+    twice the square root.
+    """
+    n_segments = max(1, round(math.sqrt(2 * n_layers)))
+    edges = sorted({round(n_blocks * (1 - (1 - place / n_segments) ** 2)) for place in range(n_segments + 1)})
+    return list(itertools.pairwise(edges))
 
 
 class _InSegments(torch.autograd.Function):
-    """Segments in a row, of which only the inputs are kept: side by side in one tensor, for among what is not kept they would leave holes."""
+    """Segments in a row, of which only the inputs are kept, each until its segment has run again."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cuda")
     def forward(ctx: Any, segments: Sequence[torch.nn.Module], draws: bool, x_BW: torch.Tensor) -> torch.Tensor:
-        entered_KBW, ctx.segments, ctx.before = x_BW.new_empty(len(segments), *x_BW.shape), segments, []
-        for segment, entered_BW in zip(segments, entered_KBW, strict=True):
+        ctx.segments, ctx.before = list(segments), []
+        ctx.entered = [torch.empty_like(x_BW) for _ in segments]  # side by side: among what is not kept they would leave holes
+        for segment, entered_BW in zip(segments, ctx.entered, strict=True):
             ctx.before.append((rewound(list(segment.buffers())), random_state() if draws else None))
             x_BW = segment(entered_BW.copy_(x_BW))
-        ctx.save_for_backward(entered_KBW)
         return x_BW
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, grad_BW: torch.Tensor) -> Any:
-        (entered_KBW,) = ctx.saved_tensors
-        for segment, entered_BW, (buffers, random) in zip(reversed(ctx.segments), reversed(entered_KBW.unbind()), reversed(ctx.before), strict=True):
-            x_BW = entered_BW.detach().requires_grad_()
+        while ctx.segments:
+            segment, (buffers, random) = ctx.segments.pop(), ctx.before.pop()
+            x_BW = ctx.entered.pop().requires_grad_()
             with torch.enable_grad(), buffers, drawing_again(random):
                 said_BW = segment(x_BW)
             said_BW.backward(grad_BW)

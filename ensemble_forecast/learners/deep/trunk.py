@@ -74,8 +74,8 @@ class Trunk(Growing):
             one_BW, two_BW = run_coupled(added, (state_BW, state_BW), draws=self.draws and self.training, keeps=self.keeps == "all")
             return (one_BW + two_BW) / 2
         if self.keeps == "segments" and torch.is_grad_enabled():
-            n_segments = segments_for(round(self.n_layers * len(blocks) / len(self.blocks)))
-            return run_in_segments(blocks, state_BW, n_segments, draws=self.draws and self.training)
+            cuts = segments_for(len(blocks), round(self.n_layers * len(blocks) / len(self.blocks)))
+            return run_in_segments(blocks, state_BW, cuts, draws=self.draws and self.training)
         for block in blocks:
             state_BW = block(state_BW)
         return state_BW

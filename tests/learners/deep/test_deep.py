@@ -1,6 +1,7 @@
 """Stacks of any depth: that they can be trained, and that what is not kept is computed again to the same bits."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -163,12 +164,20 @@ def test_the_window_is_seen_at_every_scale():
         built(scales=5)
 
 
-def test_segments_cover_all_blocks_once_and_are_alike():
+def test_stretches_cover_all_blocks_once_and_are_alike():
     for count, segments in itertools.product((1, 7, 500), (1, 3, 45, 1000)):
         cut = bounds(count, segments)
         assert [place for first, end in cut for place in range(first, end)] == list(range(count))
         assert {end - first for first, end in cut} <= {count // len(cut), count // len(cut) + 1}
-    assert segments_for(2000) == 45
+
+
+def test_segments_get_shorter_by_what_is_kept_before_them():
+    for n_blocks, n_layers in ((1, 1), (7, 28), (500, 2000), (2000, 2000)):
+        cut = segments_for(n_blocks, n_layers)
+        assert [place for first, end in cut for place in range(first, end)] == list(range(n_blocks))
+        in_layers = [entered + (end - first) * n_layers / n_blocks for entered, (first, end) in enumerate(cut, 1)]
+        assert max(in_layers) < math.sqrt(2 * n_layers) + 3 + n_layers / n_blocks, "never much more than the root of twice the layers at once"
+    assert len(segments_for(2000, 2000)) == 63
 
 
 @pytest.mark.parametrize(
