@@ -1,12 +1,19 @@
-"""Where nets run, and how their random streams and sums are kept reproducible."""
+"""Where nets run, how precisely, and how their random streams and sums are kept reproducible."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from ensemble_forecast.errors import BadInput
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+CPU_INFO = Path("/proc/cpuinfo")  # Linux; elsewhere a CPU counts as one without instructions for bfloat16
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one is ARM's
 
 
 def device() -> torch.device:
@@ -36,3 +43,39 @@ def reproducible(seed: int) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+def in_precision(place: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which a step's forward pass makes its products: in bfloat16, or in float32; weights and sums stay in float32.
+
+    Parameters
+    ----------
+    precision
+        One of `PRECISIONS`, see `Recipe`.
+
+    References
+    ----------
+    Micikevicius et al. (2018), Mixed precision training, arXiv:1710.03740; Kalamkar et al. (2019), A study of bfloat16, arXiv:1905.12322.
+    """
+    return _products(place, halved=place.type == "cuda" if precision == "auto" else precision == "bfloat16" and multiplies_bfloat16(place))
+
+
+def in_precision_of_now(place: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Return a context for what runs again later: its products are made as they are made now."""
+    return _products(place, halved=torch.amp.is_autocast_available(place.type) and torch.is_autocast_enabled(place.type))
+
+
+def multiplies_bfloat16(place: torch.device) -> bool:
+    """Whether a device has instructions for products of bfloat16; without them they take longer than those of float32."""
+    return place.type == "cuda" or (place.type == "cpu" and not BFLOAT16_FLAGS.isdisjoint(_cpu_words()))
+
+
+def _products(place: torch.device, *, halved: bool) -> contextlib.AbstractContextManager[Any]:
+    if not torch.amp.is_autocast_available(place.type):  # shapes alone are followed
+        return contextlib.nullcontext()
+    return torch.autocast(place.type, torch.bfloat16, enabled=halved)
+
+
+@functools.cache
+def _cpu_words() -> frozenset[str]:
+    return frozenset(CPU_INFO.read_text().split()) if CPU_INFO.exists() else frozenset()

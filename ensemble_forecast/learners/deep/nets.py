@@ -18,7 +18,7 @@ from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Size, check_fitted, plain_curve
 from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.classes import log_odds
-from ensemble_forecast.learners.deep.devices import device, reproducible
+from ensemble_forecast.learners.deep.devices import PRECISIONS, device, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
 from ensemble_forecast.learners.deep.finder import FINDERS, SWEEP_SHARE, SWEPT, range_test, sweep
 from ensemble_forecast.learners.deep.given import MOST_EVALUATED, Given, consecutive, learnable, moments
@@ -170,6 +170,7 @@ class NetLearner(Recipe):
         check_name("base", self.base, BASES)
         check_name("transfer", self.transfer, TRANSFERS)
         check_name("finder", self.finder, FINDERS)
+        check_name("precision", self.precision, PRECISIONS)
         fit = learnable(panel, fit)
         if not len(fit):
             raise TooShort(

@@ -13,7 +13,7 @@ import torch
 from ensemble_forecast import memory
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.deep import Deep
-from ensemble_forecast.learners.deep.devices import device, reproducible
+from ensemble_forecast.learners.deep.devices import device, in_precision, reproducible
 from ensemble_forecast.learners.deep.names import check_name
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for
 from ensemble_forecast.learners.deep.recomputing import segments_for
@@ -164,7 +164,7 @@ def _measured(learner: Deep, shapes: Shapes) -> float:
         for _ in range(REPEATS + 1):  # the first one warms up
             begun = _clock(place)
             optimiser.zero_grad()
-            with torch.autocast("cuda", torch.bfloat16, enabled=place.type == "cuda"):
+            with in_precision(place, learner.precision):
                 value = net(window_BLC, extras_BE).float().square().mean()
             value.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), learner.clip)

@@ -1,6 +1,7 @@
 """How a net is trained: the choices that a space may search, with their defaults."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from ensemble_forecast.learners.base import Learner
 
@@ -46,11 +47,15 @@ class Recipe(Learner):
         Of the module.
     devices
         That share every batch, see `parallel`; more than one pays for large nets only.
+    precision
+        Of the products in a step: "float32"; "bfloat16", where the device has instructions for it; "auto": bfloat16 on a GPU, float32 on a CPU.
     start, transfer, layer_decay
         Folder of a saved ensemble whose net of the same family lends its weights, empty: none; what becomes of them ("fine_tune", "frozen" or
         "unfreeze"), and how much slower each layer trains than the one after it, see `transfer`. The ensemble must be of other series, or of a
         history that ends before the first window; where shocks are common to all series, of other days as well.
     """
+
+    ABSENT: ClassVar[dict[str, Any]] = {"precision": "auto"}  # see `encoding`
 
     loss: str = "auto"
     balanced: bool = False
@@ -73,6 +78,7 @@ class Recipe(Learner):
     strength: float = 0.1
     dropout: float = 0.1
     devices: int = 1
+    precision: str = "auto"
     start: str = ""
     transfer: str = "fine_tune"
     layer_decay: float = 1.0

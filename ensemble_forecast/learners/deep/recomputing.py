@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ensemble_forecast.learners.deep.devices import in_precision_of_now
+
 Buffers = list[torch.Tensor]
 RandomState = tuple[torch.Tensor, torch.Tensor | None]  # of the CPU, and of the device where there is one
 
@@ -72,9 +74,8 @@ class _InSegments(torch.autograd.Function):
     """Segments in a row, of which only the inputs are kept, each until its segment has run again."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cuda")
     def forward(ctx: Any, segments: Sequence[torch.nn.Module], draws: bool, x_BW: torch.Tensor) -> torch.Tensor:
-        ctx.segments, ctx.before = list(segments), []
+        ctx.segments, ctx.before, ctx.precision = list(segments), [], in_precision_of_now(x_BW.device)
         ctx.entered = [torch.empty_like(x_BW) for _ in segments]  # side by side: among what is not kept they would leave holes
         for segment, entered_BW in zip(segments, ctx.entered, strict=True):
             ctx.before.append((rewound(list(segment.buffers())), random_state() if draws else None))
@@ -82,12 +83,11 @@ class _InSegments(torch.autograd.Function):
         return x_BW
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, grad_BW: torch.Tensor) -> Any:
         while ctx.segments:
             segment, (buffers, random) = ctx.segments.pop(), ctx.before.pop()
             x_BW = ctx.entered.pop().requires_grad_()
-            with torch.enable_grad(), buffers, drawing_again(random):
+            with torch.enable_grad(), ctx.precision, buffers, drawing_again(random):
                 said_BW = segment(x_BW)
             said_BW.backward(grad_BW)
             grad_BW = x_BW.grad

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from ensemble_forecast.learners.deep.devices import in_precision
 from ensemble_forecast.learners.deep.nets import NetLearner
 from ensemble_forecast.learners.deep.shapes import Shapes, head
 
@@ -72,7 +73,7 @@ class PatchedRecurrent(torch.nn.Module):
 
     def forward(self, window_BLC: torch.Tensor, extras_BE: torch.Tensor) -> torch.Tensor:
         """Forecast: BHQ."""
-        with torch.autocast("cuda", enabled=False):  # which would run the cells in float16, whatever it is told: small gradients would vanish
+        with in_precision(window_BLC.device, "float32"):  # a GPU would run the cells in float16, whatever it is told: small gradients would vanish
             states_BPH, _ = self.layers(self.patches(window_BLC[:, -self.length :]).flatten(2))
         newest, oldest = states_BPH[:, -1, : self.layers.hidden_size], states_BPH[:, 0, self.layers.hidden_size :]
         return self.head(torch.cat([self.dropout(newest), self.dropout(oldest), extras_BE], dim=1))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ensemble_forecast.learners.deep.devices import in_precision_of_now
 from ensemble_forecast.learners.deep.recomputing import drawing_again, make_room, random_state, rewound
 from ensemble_forecast.learners.deep.skips import Added
 
@@ -47,16 +48,14 @@ class _Reversible(torch.autograd.Function):
     """All couplings at once, of which only the last two streams are kept."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cuda")
     def forward(ctx: Any, blocks: Sequence[Added], seed: int | None, one_BW: torch.Tensor, two_BW: torch.Tensor) -> Streams:
-        ctx.blocks, ctx.seed = blocks, seed
+        ctx.blocks, ctx.seed, ctx.precision = blocks, seed, in_precision_of_now(one_BW.device)
         ctx.again = [rewound(list(block.buffers())) for block in blocks]  # every block runs once, so what its buffers hold now is what it will see
         one_BW, two_BW = _forwards(blocks, (one_BW, two_BW), seed)
         ctx.save_for_backward(one_BW, two_BW)
         return one_BW, two_BW
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         one_BW, two_BW = ctx.saved_tensors
         grad_one_BW, grad_two_BW = grads
@@ -65,7 +64,7 @@ class _Reversible(torch.autograd.Function):
                 block = ctx.blocks[place]
                 read_BW = one_BW.detach().requires_grad_()
                 _draw_from(ctx.seed, place)
-                with torch.enable_grad(), ctx.again[place]:
+                with torch.enable_grad(), ctx.precision, ctx.again[place]:
                     change_BW = block.change(read_BW)
                 change_BW.backward(grad_two_BW)
                 one_BW, two_BW = two_BW - change_BW.detach(), one_BW

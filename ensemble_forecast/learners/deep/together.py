@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ensemble_forecast.deadline import Deadline
+from ensemble_forecast.learners.deep.devices import in_precision
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for, set_rate
@@ -126,7 +127,7 @@ class _Together:
     def update(self, index_KB: torch.Tensor) -> torch.Tensor:
         """Change the weights of each net by its batch, and return its loss; nothing here waits for the device."""
         self.optimiser.zero_grad()
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.fit.place.type == "cuda"):
+        with in_precision(self.fit.place, self.recipe.precision):
             loss_K = self._losses(self.shape.train(), self.weights, self.fit, index_KB)
         loss_K.sum().backward()
         self._clip()

@@ -29,7 +29,7 @@ from ensemble_forecast.learners.deep.updates import Batches, Updates, evaluate, 
 PATIENCE = 4  # stop when the best snapshot is so many times shorter than the training by now
 EPOCHS_PATIENCE = 50  # looks without gain that end a training whose length is told in passes
 LEAST_SHARE = 1 / 4  # of the steps is always trained: a loss may rise before it falls
-FIRST_POINT = 1 / 32  # share of the steps before the first evaluation
+FIRST_SHARE, FIRST_STEPS = 1 / 32, 8  # of the steps before the first evaluation; of noise, a net learns by heart what there is in a hundred
 GLANCE = 512  # origins of the fit role that tell what climatology costs
 EXPLODED = 1e3  # mean loss in window units (nats for direction), where climatology has about 1
 
@@ -238,7 +238,7 @@ def evaluation_points(steps: int, epochs: int = 0) -> set[int]:
     """
     if epochs:
         return set(range(steps // epochs, steps + 1, steps // epochs))
-    count = round(-2 * math.log2(FIRST_POINT))
+    count = round(2 * math.log2(max(1 / FIRST_SHARE, steps / FIRST_STEPS)))
     return {max(1, round(steps * 2 ** (-k / 2))) for k in range(count + 1)}
 
 

@@ -6,6 +6,7 @@ import torch
 
 from ensemble_forecast.learners.deep.augmentation import MIXUP, augmented, mixed
 from ensemble_forecast.learners.deep.blocks import WithLoss
+from ensemble_forecast.learners.deep.devices import in_precision
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.loss import Loss
 from ensemble_forecast.learners.deep.optimisers import groups_of, matrices, optimiser_for, set_rate
@@ -68,7 +69,7 @@ class Updates:
         self.optimiser.zero_grad()
         summed = torch.zeros((), device=self.fit.place)
         for index_B in index_AB:
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.fit.place.type == "cuda"):
+            with in_precision(self.fit.place, self.recipe.precision):
                 loss = self._of_batch(index_B) / self.recipe.accumulate
             loss.backward()
             summed += loss.detach()

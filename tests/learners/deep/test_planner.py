@@ -40,12 +40,6 @@ def test_what_is_kept_is_counted_from_shapes_alone_as_torch_keeps_it(norm, dropo
     assert told == pytest.approx(really_kept(learner.net(SHAPES).train(), 128), rel=0.1)
 
 
-def test_segments_need_less_than_everything_and_ends_less_than_segments():
-    need = {keeps: peak_bytes(Deep(blocks=500, keeps=keeps, batch=1024), SHAPES) for keeps in ("all", "segments", "ends")}
-    assert need["all"] > need["segments"] + 500 * MIB
-    assert need["segments"] > need["ends"]
-
-
 @pytest.fixture
 def timed(monkeypatch):
     """Every block takes 1 ms, 2 ms where it is computed twice, and half a batch half of it; the rest takes 5 ms. The process holds 400 MiB."""
@@ -56,6 +50,13 @@ def timed(monkeypatch):
 
     monkeypatch.setattr(planner, "_measured", measured)
     monkeypatch.setattr(planner, "_held", lambda: (400 * MIB, 400 * MIB))
+
+
+@pytest.mark.usefixtures("timed")
+def test_segments_need_less_than_everything_and_ends_less_than_segments():
+    need = {keeps: peak_bytes(Deep(blocks=500, keeps=keeps, batch=1024), SHAPES) for keeps in ("all", "segments", "ends")}
+    assert need["all"] > need["segments"] + 500 * MIB
+    assert need["segments"] > need["ends"]
 
 
 @pytest.mark.usefixtures("timed")

@@ -63,8 +63,9 @@ def test_a_training_of_one_step_has_a_learning_rate():
     assert Schedule("cosine", 1, 0.05).factor(0) == 1.0
 
 
-def test_evaluation_points_span_a_thirty_second_to_the_whole_by_square_roots_of_two():
-    assert sorted(training.evaluation_points(3200)) == [100, 141, 200, 283, 400, 566, 800, 1131, 1600, 2263, 3200]
+def test_evaluation_points_span_few_steps_to_the_whole_by_square_roots_of_two():
+    assert sorted(training.evaluation_points(128)) == [4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128], "a thirty-second, or"
+    assert sorted(training.evaluation_points(3200))[:4] == [9, 12, 18, 25], "about eight steps"
     assert training.evaluation_points(1) == {1}
 
 
