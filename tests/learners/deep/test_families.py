@@ -19,6 +19,7 @@ from ensemble_forecast.learners.deep.patch_transformer import PatchTransformer
 from ensemble_forecast.learners.deep.resnet import ResNet
 from ensemble_forecast.learners.deep.rnn import Rnn
 from ensemble_forecast.learners.deep.shapes import Shapes
+from ensemble_forecast.learners.deep.stacks import largest_of_each
 from ensemble_forecast.learners.deep.tabm import SharedLinear, TabM
 from ensemble_forecast.learners.deep.tcn import Tcn, levels_to_cover
 from ensemble_forecast.learners.deep.transformer import Transformer, sinusoids
@@ -277,6 +278,17 @@ def test_nhits_stacks_go_from_coarse_to_fine_and_nbeats_never_pools():
     assert NBeats(stacks=3).pools(SHAPES) == [1, 1, 1]
     knots = [block.knots.out_features // SHAPES.outputs for block in NHits(stacks=3, pooling=4).net(SHAPES).blocks]
     assert knots == [2, 3, 6]
+
+
+@pytest.mark.parametrize(("length", "pool"), [(12, 1), (12, 4), (13, 4), (3, 8)])
+def test_pooling_takes_the_largest_and_its_gradient_reaches_that_one(length, pool):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        x_BCL = torch.randn(5, 2, length, requires_grad=True)
+    ours_BCP, theirs_BCP = largest_of_each(x_BCL, pool), torch.nn.functional.max_pool1d(x_BCL, pool, ceil_mode=True)
+    torch.testing.assert_close(ours_BCP, theirs_BCP, rtol=0, atol=0)
+    gradients = (torch.autograd.grad(pooled.square().sum(), x_BCL)[0] for pooled in (ours_BCP, theirs_BCP))
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
 
 
 def test_an_nhits_block_sees_only_what_the_one_before_left_unexplained():
