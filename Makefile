@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/net_speed.py
 	$(BIN)/python tests/benchmarks/features.py
 	$(BIN)/python tests/benchmarks/verdict_power.py
+	$(BIN)/python tests/benchmarks/depth_presets.py
 	$(BIN)/python tests/benchmarks/depth_memory.py
 	$(BIN)/python tests/benchmarks/depth_plan.py
 	$(BIN)/python tests/benchmarks/depth_diagnosis.py

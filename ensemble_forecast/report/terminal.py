@@ -210,18 +210,18 @@ def _print_backtest(backtest: Record) -> None:
 def print_depth(report: Record) -> None:
     """Print what depth cost and gained, the controls, and what was found about gradients and data."""
     table = Table(title=f"Depth (unseen origins, {report['seeds']} seeds)", title_justify="left", box=None)
-    for name in ("condition", "layers", "loss", "hit rate", "95 % interval", "steps", "seconds", "MiB", "parameters"):
+    for name in ("condition", "layers", "loss", "hit rate [95 %]", "steps", "seconds", "MiB", "weights"):
         table.add_column(name, justify="left" if name == "condition" else "right")
     for row in report["rows"]:
         if row["failed"] and "steps" not in row:
             table.add_row(row["condition"], str(row["layers"]), row["failed"][0])
             continue
-        hits = ["", ""] if row["hit_rate"] is None else [f"{row['hit_rate']:.1%}", "{:.0%} to {:.0%}".format(*row["hit_interval"])]
-        told = [f"{row[name]:.0f}" for name in ("steps", "seconds", "peak_mib", "parameters")]
-        table.add_row(row["condition"], str(row["layers"]), f"{row['loss']:.4f}", *hits, *told)
+        hit = "" if row["hit_rate"] is None else "{:.1%} [{:.0%}, {:.0%}]".format(row["hit_rate"], *row["hit_interval"])
+        told = [f"{row[name]:,.0f}" for name in ("steps", "seconds", "peak_mib", "parameters")]
+        table.add_row(row["condition"], str(row["layers"]), f"{row['loss']:.4f}", hit, *told)
     for row in report["controls"]:
         hit = "" if row["hit_rate"] is None else f"{row['hit_rate']:.1%}"
-        table.add_row("control", row["family"], f"{row['loss']:.4f}", hit, "", "", f"{row['seconds']:.0f}")
+        table.add_row("control", row["family"], f"{row['loss']:.4f}", hit, "", f"{row['seconds']:.0f}")
     out.print(table)
     for found in report["examinations"]:
         say(f"{found['layers']} layers: {found['sentence']}")
