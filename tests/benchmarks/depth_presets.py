@@ -65,11 +65,8 @@ def main() -> int:
             first, last = told["losses"][0], told["losses"][-1]
             fails = told["mib"] > MOST_MIB.get(preset, np.inf) or ("diagnosis" not in told and not last < first)
             broken += fails
-            print(
-                f"{'BROKEN: ' * fails}{preset} {rank + 1}, skip {params.get('skip', 'sqrt')}: training loss {first:.4f} to {last:.4f} in {STEPS} steps,"
-                f" {told['seconds']:.0f} s, {told['mib']:.0f} MiB. {told.get('diagnosis', '')}",
-                flush=True,
-            )
+            went = f"training loss {first:.4f} to {last:.4f} in {STEPS} steps, {told['seconds']:.0f} s, {told['mib']:.0f} MiB."
+            print(f"{'BROKEN: ' * fails}{preset} {rank + 1}, skip {params.get('skip', 'sqrt')}: {went} {told.get('diagnosis', '')}", flush=True)
     return broken
 
 
