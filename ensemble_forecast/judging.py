@@ -36,8 +36,13 @@ def run_evaluate(study: Study) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        When no test origins are locked, there is no judged ensemble, or one of its members has seen a test label.
+        When no test origins are locked, there is no judged ensemble, one of its members has seen a test label, or another process holds the run.
     """
+    with study.folder.lock():  # what is judged must not change under it, nor two openings be written down as one
+        return _judged(study)
+
+
+def _judged(study: Study) -> dict[str, Any]:
     plan, task, panel, path = study.plan, study.task, study.panel, study.folder.path
     if not len(plan.test):
         raise BadInput(f"study {study.name!r} locks no test origins: set test = 0.2 in its pipeline and search with --fresh")

@@ -257,6 +257,16 @@ def test_a_full_disk_is_exit_code_3(here, call, monkeypatch):
     assert "disk is full" in err
 
 
+@pytest.mark.parametrize("verb", ["stack", "evaluate"])
+def test_a_running_study_is_neither_stacked_nor_opened(here, call, verb):
+    opened = (here / "runs/done/verdict.json").exists()
+    with RunFolder(here / "runs/done").lock():
+        code, _, err = call(verb, "--study", "done", "--runs", str(here / "runs"))
+    assert code == 2
+    assert "in use" in err
+    assert (here / "runs/done/verdict.json").exists() == opened
+
+
 def test_fresh_does_not_take_the_folder_from_a_running_study(here, call):
     with RunFolder(here / "runs/done").lock():
         code, _, err = call("search", "--study", "done", "--fresh", "--runs", str(here / "runs"))
