@@ -6,8 +6,8 @@ import numpy as np
 
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.base import Config, build
+from ensemble_forecast.search.crew import Crew
 from ensemble_forecast.search.driver import search as drive
-from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.spaces import load_space
 from ensemble_forecast.store import Candidate
 from ensemble_forecast.study import OnEvent, Study
@@ -35,7 +35,7 @@ def best_first(study: Study) -> list[Candidate]:
     return sorted(study.folder.candidates(), key=lambda candidate: (early_loss(candidate), candidate.id))
 
 
-def run_arms(study: Study, pool: Pool, deadline: Deadline, on_event: OnEvent) -> list[str]:
+def run_arms(study: Study, pool: Crew, deadline: Deadline, on_event: OnEvent) -> list[str]:
     """Run the bags and the chain as trials of the study; those that do not end in time are named, not waited for."""
     singles = [candidate for candidate in best_first(study) if candidate.report["family"] not in ENSEMBLE_FAMILIES]
     configs = arm_configs(singles, study.task.kind)

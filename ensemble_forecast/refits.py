@@ -11,7 +11,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import Unfinished
 from ensemble_forecast.learners.base import FAMILY_TABLES
 from ensemble_forecast.registry import find
-from ensemble_forecast.search.pool import Pool
+from ensemble_forecast.search.crew import Crew
 from ensemble_forecast.study import Study
 
 Loaded = dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by candidate id: what persist.load gave
@@ -20,7 +20,7 @@ FOLDERS = {"judged": "judged", "all": "ensemble"}  # of the ensemble that was fi
 TRAINING_SHARE = 0.9  # of the time left, for the training of a refit: the rest saves it
 
 
-def refit(study: Study, pool: Pool, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
+def refit(study: Study, pool: Crew, chosen: dict[str, float], deadline: Deadline) -> tuple[dict[str, Loaded], list[str]]:
     """Fit every chosen recipe on the rows before the test origins, and on all rows; quick ones first, so that no deadline leaves nothing.
 
     Returns

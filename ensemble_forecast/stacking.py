@@ -22,7 +22,7 @@ from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.base import fit_plain
 from ensemble_forecast.refits import FOLDERS, Loaded, refit
 from ensemble_forecast.registry import COMBINERS, did_you_mean, find
-from ensemble_forecast.search.pool import Pool
+from ensemble_forecast.search.crew import Crew
 from ensemble_forecast.search.reserve import MOST_MEMBERS, Prospect, affordable, varied
 from ensemble_forecast.search.trial import origins_table
 from ensemble_forecast.store import Candidate
@@ -46,7 +46,7 @@ class Contestants:
 
 
 def stack(
-    study: Study, pool: Pool, deadline: Deadline, *, combiner: str = "auto", size: int = MOST_MEMBERS, arms: bool = True, on_event: OnEvent = silent
+    study: Study, pool: Crew, deadline: Deadline, *, combiner: str = "auto", size: int = MOST_MEMBERS, arms: bool = True, on_event: OnEvent = silent
 ) -> dict[str, Any]:
     """Build, judge and save the ensemble of a study. The run's lock must be held.
 
@@ -126,12 +126,12 @@ def _standing(study: Study, made_of: dict[str, Any]) -> dict[str, Any] | None:
     return found[-1] if all(manifest.get("made_of") == made_of for manifest in found) else None
 
 
-def _affordable(study: Study, pool: Pool, field: Contestants, left_s: float) -> Contestants:
+def _affordable(study: Study, pool: Crew, field: Contestants, left_s: float) -> Contestants:
     """Keep the candidates that there is time to refit."""
     reports = [candidate.report for candidate in field.candidates]
     prospects = [Prospect(report["family"], report["value"], report["seconds"]) for report in reports]
     n_fits = len(FOLDERS) if len(study.plan.test) else 1
-    kept = affordable(prospects, len(study.plan.folds), len(pool.pids()), n_fits, left_s)
+    kept = affordable(prospects, len(study.plan.folds), len(pool.idle()), n_fits, left_s)
     if len(kept) == len(prospects):
         return field
     return replace(field, candidates=[field.candidates[position] for position in kept], forecasts_NHQM=field.forecasts_NHQM[..., kept])

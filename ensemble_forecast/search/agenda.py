@@ -9,10 +9,10 @@ from ensemble_forecast.learners.base import Config
 from ensemble_forecast.registry import NETS, is_cheap
 from ensemble_forecast.search import allocation, pruning
 from ensemble_forecast.search.choice import Choice
+from ensemble_forecast.search.crew import Crew
 from ensemble_forecast.search.draws import Draws
 from ensemble_forecast.search.due import Due, Entry, Worth
 from ensemble_forecast.search.history import History
-from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.reserve import Prospect
 from ensemble_forecast.search.rungs import rungs
@@ -53,7 +53,7 @@ class Agenda:
         What learners must be able to do, see `Task.asked`.
     """
 
-    def __init__(self, history: History, schedule: Schedule, trials: Trials, pool: Pool, space: Space, kind: str, rules: Rules) -> None:
+    def __init__(self, history: History, schedule: Schedule, trials: Trials, pool: Crew, space: Space, kind: str, rules: Rules) -> None:
         self._history, self._schedule, self._trials, self._pool = history, schedule, trials, pool
         self._space, self._kind, self._rules = space, kind, rules
         self._choice = Choice(history, schedule, space.families)

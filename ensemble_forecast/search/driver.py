@@ -14,8 +14,9 @@ from ensemble_forecast.learners.base import Config
 from ensemble_forecast.ledger import Line
 from ensemble_forecast.search import pruning
 from ensemble_forecast.search.agenda import Agenda, Rules
+from ensemble_forecast.search.crew import Crew
 from ensemble_forecast.search.history import BUDGET_ENDED, INTERRUPTED, History
-from ensemble_forecast.search.pool import Pool, default_workers
+from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.search.schedule import Reserve, Schedule
 from ensemble_forecast.search.space import TRANSFORMS, Space
@@ -61,7 +62,7 @@ def search(
     metric: str = "sql",
     sampler: str = "tpe",
     pruner: str = pruning.FORGIVING,
-    pool: Pool | None = None,
+    pool: Crew | None = None,
     reserve: Reserve | None = None,
     storage: "Server | None" = None,
     on_event: Callable[[Event], None] | None = None,
@@ -109,7 +110,7 @@ def search(
     )  # fmt: skip
     with run_folder.lock(shared=storage is not None), contextlib.ExitStack() as stack:
         if pool is None:
-            pool = stack.enter_context(Pool(n_workers or default_workers(), run_folder, panel, task, plan_spec, metric=metric, device=device))
+            pool = stack.enter_context(Pool(n_workers, run_folder, panel, task, plan_spec, metric=metric, device=device))
         return _Search(run_folder, task, space, rules, pool, deadline, reserve, storage, on_event).run()
 
 
@@ -122,7 +123,7 @@ class _Search:
         task: Task,
         space: Space,
         rules: Rules,
-        pool: Pool,
+        pool: Crew,
         deadline: Deadline,
         reserve: Reserve | None,
         storage: "Server | None",
@@ -146,7 +147,8 @@ class _Search:
                 self._keep_up()
                 for device in self.pool.idle():
                     self._start_one(device)
-                if not self.jobs and not self.pool.running() and self._is_done():  # an earlier search may have left a worker at work
+                # an earlier search may have left a worker at work, and a cluster may have none for a while
+                if not self.jobs and not self.pool.running() and self.pool.idle() and self._is_done():
                     nothing_left = True
                     break
                 for answer in self.pool.poll(min(TICK_S, self.agenda.left(self.jobs))):

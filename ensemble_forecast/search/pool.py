@@ -8,17 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
-from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.memory import free_bytes, resident_bytes, total_bytes
+from ensemble_forecast.search.crew import Crew
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.worker import write_panel
 from ensemble_forecast.store import RunFolder, explaining_full_disk
@@ -59,11 +57,13 @@ def has_cuda(device: str) -> bool:
     return device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists())
 
 
-class Pool:
-    """Worker processes that share one panel; a context manager that ends them in all cases.
+class Pool(Crew):
+    """Worker processes on this host.
 
     Parameters
     ----------
+    n_workers
+        None: see `default_workers`.
     run_folder
         Its lock must be held; the workers inherit it, so that it is free only when the last of them has ended.
     plan_spec
@@ -73,12 +73,27 @@ class Pool:
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``. With CUDA the first worker uses the GPU and says how many its memory serves; so many, but at most half
         of them, share it as they become free. The others keep to the CPU.
+    memory
+        Bytes for all of them together; None: the machine's.
+    home
+        Folder to start in, from which modules of the user's own are imported; None: that of this process.
     """
 
     def __init__(
-        self, n_workers: int, run_folder: RunFolder, panel: Panel, task: Task, plan_spec: dict[str, Any], *, metric: str = "sql", device: str = "auto"
+        self,
+        n_workers: int | None,
+        run_folder: RunFolder,
+        panel: Panel,
+        task: Task,
+        plan_spec: dict[str, Any],
+        *,
+        metric: str = "sql",
+        device: str = "auto",
+        memory: int | None = None,
+        home: Path | None = None,
     ) -> None:
-        self._run = run_folder
+        n_workers = max(1, default_workers() if n_workers is None else n_workers)
+        self._run, self._home = run_folder, home
         self._panel_path = run_folder.work / f"panel-{socket.gethostname()}-{os.getpid()}-{next(_numbers)}.npz"
         with explaining_full_disk(run_folder.path):
             write_panel(self._panel_path, panel)
@@ -91,19 +106,13 @@ class Pool:
             "gpu_sharers": max(1, n_workers // 2),
             "gpu_part": None,
         }
-        self._total_bytes = total_bytes()
-        self._share_bytes = WORKERS_SHARE * self._total_bytes / max(1, n_workers)
+        self._total_bytes = total_bytes() if memory is None else memory
+        self._share_bytes = WORKERS_SHARE * self._total_bytes / n_workers
         self._selector = selectors.DefaultSelector()
         self._seats: list[Seat] = []
         self.has_gpu, self._n_on_gpu = has_cuda(device), 1
-        for number in range(max(1, n_workers)):
+        for number in range(n_workers):
             self._seats.append(self._start("cuda" if self.has_gpu and number == 0 else "cpu"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def idle(self) -> list[str]:
         """Device of every worker that has nothing to do; a starting worker takes a job already."""
@@ -124,18 +133,7 @@ class Pool:
         self._send(seat, job)
 
     def poll(self, timeout_s: float) -> list[Message]:
-        """Wait for answers, at most so long.
-
-        Returns
-        -------
-        list of dict
-            ``{"event": "done", "id", ...}`` for each job that ended, ``{"event": "died", "id", "reason"}`` for each whose process did.
-
-        Raises
-        ------
-        Unfinished
-            When workers cannot start, or one found the disk full.
-        """
+        """Wait for answers on the pipes; a worker that died, or that holds too much after a job, is replaced."""
         answers: list[Message] = []
         for key, _ in self._selector.select(timeout_s):
             seat: Seat = key.data
@@ -174,19 +172,8 @@ class Pool:
         return reasons
 
     def kill(self, id: str) -> None:
-        """End the worker that does a job, by its pid, and start another; the job gives no answer any more."""
+        """End the worker that does a job, by its pid, and start another."""
         self._replace(next(seat for seat in self._seats if seat.job and seat.job["id"] == id))
-
-    def run(self, jobs: list[Message], deadline: Deadline) -> Iterator[Message]:
-        """Do jobs in order, as workers become free, and yield the answers as they come; jobs that the deadline cuts off give none."""
-        waiting = list(jobs)
-        mine = {job["id"] for job in jobs}
-        while (waiting or mine & set(self.running())) and not deadline.passed():
-            for _ in self.idle()[: len(waiting)]:
-                self.submit(waiting.pop(0))
-            yield from (answer for answer in self.poll(min(0.5, deadline.left())) if answer["id"] in mine)
-        for id in mine & set(self.running()):
-            self.kill(id)
 
     def close(self) -> None:
         """End every worker and remove the shared panel."""
@@ -221,6 +208,7 @@ class Pool:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
+                cwd=self._home,
                 bufsize=0,
                 pass_fds=(self._run.lock_handle,),
             )
