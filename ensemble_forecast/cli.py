@@ -38,6 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no logs.")]
 Data = Annotated[Path | None, typer.Option("--data", help="CSV or parquet file, or a source such as ccxt:binance:BTC/USDT:1d.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes of one thread each. Default: one a core.")]
+Engine = Annotated[str | None, typer.Option(envvar="ENSEMBLE_FORECAST_ENGINE", help="dask://HOST:PORT: a Dask cluster does the work.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda: where nets are trained.")]
 
 
@@ -62,6 +63,7 @@ def search(
         str | None,
         typer.Option(envvar="ENSEMBLE_FORECAST_STORAGE", help="Database URL: searches on any hosts join the study there; the runs folder is shared."),
     ] = None,
+    engine: Engine = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run folder is renamed, not lost.")] = False,
     seed: Annotated[int | None, typer.Option(help="Root of every random stream.")] = None,
     as_json: Json = False,
@@ -70,6 +72,7 @@ def search(
     """Run or continue a study; ends with a leaderboard and the next command to type."""
     from ensemble_forecast import overview, workflow
     from ensemble_forecast.report import terminal
+    from ensemble_forecast.search.reach import reach
     from ensemble_forecast.study import open_study
 
     log = terminal.logger(quiet)
@@ -88,16 +91,12 @@ def search(
     }
     if study is None:
         raise BadInput("say which study: --study btc runs the bundled sample; --study NAME --data FILE --horizon H runs data of your own")
-    server = None
-    if storage is not None:
-        from ensemble_forecast.search.shared import connect
-
-        server = connect(storage)
+    server, hire = reach(storage, engine)
     pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None})
     opened = open_study(study, runs, pipeline, fresh=fresh, log=log)
     workflow.keep_pipeline(study, pipeline.model_copy(update={"season": opened.pipeline.season}), log)
     with terminal.progress(f"search {study}", quiet) as show:
-        summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, storage=server, on_event=show)
+        summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, hire=hire, storage=server, on_event=show)
     board = overview.leaderboard(opened.folder)
     transfers = overview.transfers(board)
     next_command = _command("stack", study, runs)
@@ -121,6 +120,7 @@ def stack(
     size: Annotated[int, typer.Option(min=1, help="Most members in the ensemble.")] = 20,
     workers: Workers = None,
     device: Device = "auto",
+    engine: Engine = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -128,11 +128,13 @@ def stack(
     from ensemble_forecast import workflow
     from ensemble_forecast.deadline import Deadline, seconds
     from ensemble_forecast.report import terminal
+    from ensemble_forecast.search.reach import reach
 
     deadline = Deadline.after(seconds(budget))
+    _, hire = reach(None, engine)
     opened = _reopen(study, runs, quiet)
     with terminal.progress(f"stack {opened.name}", quiet) as show:
-        summary = workflow.run_stack(opened, deadline, combiner=combiner, size=size, workers=workers, device=device, on_event=show)
+        summary = workflow.run_stack(opened, deadline, combiner=combiner, size=size, workers=workers, device=device, hire=hire, on_event=show)
     if as_json:
         _print_json(summary)
         return

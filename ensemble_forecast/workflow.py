@@ -18,6 +18,7 @@ from ensemble_forecast.deadline import Deadline, seconds
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.pipeline import Pipeline
 from ensemble_forecast.report import tracking
+from ensemble_forecast.search.crew import Crew, Hire
 from ensemble_forecast.search.driver import Summary
 from ensemble_forecast.search.driver import search as drive
 from ensemble_forecast.search.pool import Pool, default_workers
@@ -79,6 +80,7 @@ def run_search(
     n_trials: int | None = None,
     workers: int | None = None,
     device: str = "auto",
+    hire: Hire = Pool,
     storage: "Server | None" = None,
     on_event: OnEvent = silent,
 ) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def run_search(
         sentence = f"nothing left to do: {spent_s:.0f} s of the budget of {budget_s:.0f} s are spent; name a larger --budget to continue"
         return {"ran": 0, "spent_s": spent_s, "sentence": sentence}
     deadline = Deadline.after(budget_s - spent_s)
-    with working(study, workers, device, shared=storage is not None) as pool:
+    with working(study, workers, device, hire, shared=storage is not None) as pool:
         summary = _drive(study, pool, deadline, _shown(study, on_event), n_trials, storage=storage)
     spent_s = study.folder.spent_s() if storage is None else budget_s - deadline.left()
     sentence = f"{summary.new} trials ended in this call; {spent_s:.0f} s of {budget_s:.0f} s are spent"
@@ -111,10 +113,11 @@ def run_stack(
     size: int = MOST_MEMBERS,
     workers: int | None = None,
     device: str = "auto",
+    hire: Hire = Pool,
     on_event: OnEvent = silent,
 ) -> dict[str, Any]:
     """Build, judge and save the ensemble of a study; see `stacking.stack`."""
-    with working(study, workers, device) as pool:
+    with working(study, workers, device, hire) as pool:
         return stacking.stack(study, pool, deadline, combiner=combiner, size=size, on_event=on_event)
 
 
@@ -144,7 +147,7 @@ def fit(study: Study, deadline: Deadline, *, combiner: str, workers: int | None,
         stacking.stack(study, pool, deadline, combiner=combiner, arms=False)
 
 
-def _first_ensemble(study: Study, pool: Pool, deadline: Deadline, combiner: str) -> None:
+def _first_ensemble(study: Study, pool: Crew, deadline: Deadline, combiner: str) -> None:
     """Save a first ensemble as soon as a few quick families allow; on a slow start in twice the time, and so on."""
     asked = study.pipeline.families or FIRST_FAMILIES
     families = [family for family in FIRST_FAMILIES if family in asked] or list(asked)
@@ -158,13 +161,11 @@ def _first_ensemble(study: Study, pool: Pool, deadline: Deadline, combiner: str)
 
 
 @contextmanager
-def working(study: Study, workers: int | None, device: str, *, shared: bool = False) -> Iterator[Pool]:
-    """Hold a study's lock, alone or with other searches, with worker processes ready."""
+def working(study: Study, workers: int | None, device: str, hire: Hire = Pool, *, shared: bool = False) -> Iterator[Crew]:
+    """Hold a study's lock, alone or with other searches, with workers ready."""
     with (
         study.folder.lock(shared=shared),
-        Pool(
-            workers or default_workers(), study.folder, study.panel, study.task, study.plan_spec, metric=study.pipeline.score_name, device=device
-        ) as pool,
+        hire(workers, study.folder, study.panel, study.task, study.plan_spec, metric=study.pipeline.score_name, device=device) as pool,
     ):
         yield pool
 
@@ -232,7 +233,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def _drive(
     study: Study,
-    pool: Pool,
+    pool: Crew,
     deadline: Deadline,
     on_event: OnEvent,
     n_trials: int | None = None,
