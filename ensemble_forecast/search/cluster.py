@@ -5,6 +5,7 @@ import queue
 import time
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ class Cluster(Crew):
         device: str = "auto",
     ) -> None:
         self._url, self._most, self._run, self._device = url, n_workers, run_folder, device
+        has_cuda(device)  # refuses what is none
         self._setting = Setting(panel, task, plan_spec, metric, str(run_folder.work.resolve()), uuid.uuid4().hex)
         self._seats: list[Seat] = []
         self._left_out: set[str] = set()
@@ -116,6 +118,7 @@ class Cluster(Crew):
         seat = next(seat for seat in self._seats if seat.job is None and device in {None, seat.device})
         needed: set[str] = {job["rival"]} - seat.holds if job.get("rival") else set()
         seat.holds |= needed
+        self._refuse_without_scheduler()
         told = job | {"modules": own_modules(job), "candidates": {id: pack_candidate(self._run, id) for id in needed}}
         key = f"{job['job']}-{job['id']}-{uuid.uuid4()}"
         seat.job, seat.begun = job, None
@@ -193,8 +196,7 @@ class Cluster(Crew):
     def _look(self) -> list[Message]:
         """Look who is there: seats of workers that have gone are given up, and those that have come get some."""
         self._look_at = time.monotonic() + LOOK_S
-        if self._client.status == "closed":
-            raise Unfinished(f"the Dask scheduler at {self._url} has gone: start it and its workers, then run the same command again")
+        self._refuse_without_scheduler()
         there, answers = workers_of(self._client), []
         if there is not None:
             for seat in [seat for seat in self._seats if seat.address not in there or (seat.future is not None and seat.future.status in LOST)]:
@@ -208,29 +210,36 @@ class Cluster(Crew):
             raise Unfinished(f"no worker has been left at {self._url} for {AWAY_S:.0f} s: start some, then run the same command again")
         return answers
 
+    def _refuse_without_scheduler(self) -> None:
+        """Give up where the client has: a scheduler remembers nothing that was before its end."""
+        if self._client.status in {"closing", "closed"}:
+            raise Unfinished(f"the Dask scheduler at {self._url} has gone: start it and its workers, then run the same command again")
+
     def _take_seats(self, there: Mapping[str, Any]) -> None:
-        """Take every thread that is free, and tell its worker what the study is."""
-        taken = [seat.address for seat in self._seats]
-        free = {address: told["nthreads"] - taken.count(address) for address, told in there.items() if address not in self._left_out}
-        addresses = [address for address, n_free in free.items() if n_free > 0]
-        if not addresses or self._is_full():
+        """Take the threads that are free, at most as many as are asked for, and tell their workers what the study is."""
+        taken = Counter(seat.address for seat in self._seats)
+        new = [address for address, told in there.items() if taken[address] < told["nthreads"] and address not in self._left_out]
+        if not new or self._is_full():
             return
         wrong = misfits(self._client)
         for address in wrong.keys() - self._left_out:
             warnings.warn(f"left out: {wrong[address]}", stacklevel=2)
-        self._left_out |= set(wrong)
-        fit = [address for address in addresses if address not in wrong]
-        for address, gpu in self._client.run(has_cuda, self._device, workers=fit, on_error="return").items() if fit else ():
-            if isinstance(gpu, OSError):  # it has just gone
-                continue
-            if isinstance(gpu, Exception):
-                raise gpu if isinstance(gpu, BadInput) else Unfinished(f"the Dask worker {address} cannot work: {type(gpu).__name__}: {gpu}")
-            setting = self._client.scatter([self._setting], workers=[address], hash=False)[0]
-            for number in range(taken.count(address), there[address]["nthreads"]):
-                if not self._is_full():
-                    device = "cuda" if gpu and number == 0 else "cpu"
-                    outpost = self._client.submit(Outpost, setting, device, key=f"outpost-{uuid.uuid4()}", workers=[address])
-                    self._seats.append(Seat(address, device, outpost))
+        self._left_out |= wrong.keys()
+        if fit := [address for address in new if address not in wrong]:
+            for address, gpu in self._client.run(has_cuda, self._device, workers=fit, on_error="return").items():
+                if isinstance(gpu, bool):
+                    self._settle(address, there[address]["nthreads"], gpu)
+                elif not isinstance(gpu, OSError):  # that is of a worker which has just gone
+                    raise Unfinished(f"the Dask worker {address} cannot work: {type(gpu).__name__}: {gpu}")
+
+    def _settle(self, address: str, n_threads: int, has_gpu: bool) -> None:
+        """Open an outpost for each free thread of a worker; the first one uses the GPU."""
+        devices = [seat.device for seat in self._seats if seat.address == address]
+        setting = self._client.scatter([self._setting], workers=[address], hash=False)[0]
+        while len(devices) < n_threads and not self._is_full():
+            devices.append("cuda" if has_gpu and "cuda" not in devices else "cpu")
+            outpost = self._client.submit(Outpost, setting, devices[-1], key=f"outpost-{uuid.uuid4()}", workers=[address])
+            self._seats.append(Seat(address, devices[-1], outpost))
 
     def _is_full(self) -> bool:
         return self._most is not None and len(self._seats) >= self._most

@@ -1,6 +1,7 @@
 """The way to a Dask cluster: its address, whether a scheduler answers there, and whether its workers can do our work."""
 
 import asyncio
+import logging
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ def open_client(url: str) -> Client:
     if not is_whole:
         raise BadInput(f"--engine must be the address of a Dask scheduler, such as dask://HOST:8786; got {url!r}")
     address = f"tcp://{parts.netloc}"
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what goes wrong is said here, once
     try:
         asyncio.run(_knock(address))
         return Client(address, timeout=ANSWERS_WITHIN_S, set_as_default=False)
@@ -58,7 +60,7 @@ def workers_of(client: Client) -> dict[str, Any] | None:
     scheduler: Any = client.scheduler
     try:
         told: dict[str, Any] = client.sync(scheduler.identity, n_workers=-1, callback_timeout=ANSWERS_WITHIN_S)
-    except OSError:
+    except (OSError, RuntimeError):  # the latter where the client has just given up
         return None
     workers: dict[str, Any] = told["workers"]
     return workers
