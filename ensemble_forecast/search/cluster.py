@@ -174,11 +174,13 @@ class Cluster(Crew):
             self._free(seat)
             return [_died(job, f"its Dask worker gave up ({type(error).__name__}: {error})")]
         try:
-            answer: Message = future.result(timeout=RESULT_S)
+            answer: Message | None = future.result(timeout=RESULT_S)
         except (TimeoutError, CancelledError):  # still on its way, or lost with its worker
             self._news.put(future)
             return []
         self._free(seat)
+        if answer is None:
+            return [_died(job, f"its Dask worker {seat.address} was closing")]
         self._unpack(job, answer)
         return [answer]
 

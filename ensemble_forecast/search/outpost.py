@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from distributed import get_worker
+from distributed import Status, get_worker
 
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
@@ -26,6 +26,7 @@ from ensemble_forecast.search.pool import Pool
 from ensemble_forecast.search.protocol import Message
 from ensemble_forecast.store import RunFolder
 
+AT_WORK = {Status.running, Status.paused, Status.closing_gracefully}  # of a Dask worker: any other one has lost its scheduler, or is told to go
 TICK_S = 0.2  # between two looks whether the driver still wants an answer
 
 Parcel = dict[str, Any]
@@ -142,6 +143,6 @@ def do(outpost: Outpost, job: Message, topic: str) -> Message | None:
 
     def is_wanted() -> bool:
         task = dask.state.tasks.get(key)
-        return task is not None and task.state != "cancelled"
+        return task is not None and task.state != "cancelled" and dask.status in AT_WORK
 
     return outpost.do(dict(job), is_wanted, lambda: dask.log_event(topic, {"id": job["id"]}))

@@ -19,7 +19,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, Unfinished
 from ensemble_forecast.pipeline import check
 from ensemble_forecast.search import cluster as clusters
-from ensemble_forecast.search import driver, engine, schedule
+from ensemble_forecast.search import engine, schedule
 from ensemble_forecast.search.cluster import connect, own_modules
 from ensemble_forecast.search.driver import search
 from ensemble_forecast.search.pool import Pool
@@ -239,23 +239,21 @@ def test_a_trial_that_kills_its_process_is_poison_and_harms_no_dask_worker(run, 
 
 @pytest.mark.soak
 def test_a_trial_that_hangs_is_ended_at_its_limit_and_frees_its_seat(run, cluster, run_folder, monkeypatch):
-    monkeypatch.setattr(schedule, "SHORTEST_LIMIT_S", 2.0)
+    monkeypatch.setattr(schedule, "SHORTEST_LIMIT_S", 1.0)
     monkeypatch.setattr(schedule, "LIMIT_SHARE", 0.0)
-    monkeypatch.setattr(driver, "GRACE_S", 0.5)
     begun = time.monotonic()
     summary = run(cluster, [odd_one(tag=1, sleeps_s=1000), odd_one(tag=2)], n_workers=1)
     assert (summary.finished, summary.failed, summary.nothing_left) == (1, 1, True)
     assert states(run_folder) == [("failed", 1), ("finished", 2)]
     assert "did not return within its limit" in run_folder.ledger()[0]["reason"]
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 40
 
 
 @pytest.mark.soak
 def test_waiting_for_what_others_run_on_the_cluster_is_not_held_against_a_trial(run, cluster, client, run_folder, monkeypatch):
     monkeypatch.setattr(schedule, "SHORTEST_LIMIT_S", 1.0)
     monkeypatch.setattr(schedule, "LIMIT_SHARE", 0.0)
-    monkeypatch.setattr(driver, "GRACE_S", 0.5)
-    theirs = client.map(time.sleep, [8, 8.1], pure=False)
+    theirs = client.map(time.sleep, [12, 12.1], pure=False)
     time.sleep(0.5)
     assert run(cluster, [odd_one(tag=1), odd_one(tag=2)]).finished == 2
     assert sorted(states(run_folder)) == [("finished", 1), ("finished", 2)]
