@@ -299,6 +299,33 @@ def test_workers_that_join_later_are_used(run, run_folder, tmp_path):
     assert len(hosts) == 2
 
 
+def test_a_worker_of_another_version_that_joins_later_is_left_out_with_a_word(cluster, client, run_folder, panel, task, plan_spec, monkeypatch):
+    one, other = client.scheduler_info()["workers"]
+    monkeypatch.setattr(clusters, "misfits", lambda _: {other: f"{other} is older"})
+    with run_folder.lock(), pytest.warns(UserWarning, match="left out: tcp://.* is older"):
+        pool = clusters.Cluster(url_of(cluster), None, run_folder, panel, task, plan_spec, device="cpu")
+    with pool:
+        pool._look()  # says it once
+        assert [seat.address for seat in pool._seats] == [one]
+
+
+@pytest.mark.soak
+def test_a_search_waits_for_workers_that_have_all_gone_and_then_gives_up(run, run_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "AWAY_S", 8.0)
+    with local_cluster(tmp_path, 1) as emptied:
+
+        def replace_and_then_leave(_, event):
+            if event["event"] == "end" and event["line"]["params"]["tag"] == 1:
+                emptied.scale(0)
+                emptied.scale(1)
+            elif event["event"] == "end":
+                emptied.scale(0)
+
+        with pytest.raises(Unfinished, match=r"no worker has been left at dask://.* for 8 s"):
+            run(emptied, [odd_one(tag=tag, sleeps_s=1) for tag in range(1, 4)], n_workers=1, told=replace_and_then_leave)
+    assert [line["params"]["tag"] for line in run_folder.ledger() if line["state"] == "finished"] == [1, 2]
+
+
 @pytest.mark.soak
 def test_a_trial_is_compared_with_an_incumbent_and_built_of_a_class_of_ones_own_that_workers_cannot_see(
     run_folder, panel, task, plan_spec, cluster, tmp_path, monkeypatch
