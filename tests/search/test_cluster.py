@@ -74,7 +74,7 @@ def client(cluster):
 def run(run_folder, panel, task, plan_spec, space):
     """Search on a cluster."""
 
-    def run(cluster, trials, seconds=60, n_workers=None, **how):
+    def run(cluster, trials, seconds=120, n_workers=None, **how):
         with run_folder.lock(), connect(url_of(cluster))(n_workers, run_folder, panel, task, plan_spec, device="cpu") as pool:
             told = how.pop("told", None)
             return search(
@@ -336,7 +336,7 @@ def test_a_trial_is_compared_with_an_incumbent_and_built_of_a_class_of_ones_own_
     blank = {"job": "trial", "bars": [], "rungs": [], "limit_s": None, "retry_of": None}
     jobs = [blank | {"id": f"own-{n}", **own, "config": own, "rival": rival} for n, rival in enumerate([None, "own-0", "own-0"])]
     with run_folder.lock(), connect(url_of(cluster))(1, run_folder, panel, task, plan_spec, device="cpu") as pool:
-        answers = list(pool.run(jobs, Deadline.after(60)))
+        answers = list(pool.run(jobs, Deadline.after(180)))
     assert [(answer["id"], answer["state"]) for answer in answers] == [(f"own-{n}", "finished") for n in range(3)], answers
     assert run_folder.candidate_ids() == ["own-0", "own-1", "own-2"]
 
@@ -348,7 +348,7 @@ def test_ctrl_c_twice_or_a_killed_driver_leaves_a_cluster_that_can_be_used(clust
     steps.to_csv(tmp_path / "data.csv", index=False)
     (tmp_path / "pipelines").mkdir()
     trial = '[[trials]]\nfamily = "odd"\nparams = {{ tag = {}, sleeps_s = {} }}\n'
-    head = 'source = "data.csv"\nhorizon = 3\nwindows = 2\nseason = 7\nbudget = "90s"\n'
+    head = 'source = "data.csv"\nhorizon = 3\nwindows = 2\nseason = 7\nbudget = "300s"\n'
     (tmp_path / "pipelines" / "mine.toml").write_text(head + trial.format(1, 0) + trial.format(2, 5) + trial.format(3, 5))
     command = [sys.executable, "-m", "ensemble_forecast", "search", "--study", "mine", "--engine", url_of(cluster)]
     how = {
@@ -370,6 +370,6 @@ def test_ctrl_c_twice_or_a_killed_driver_leaves_a_cluster_that_can_be_used(clust
         assert (process.returncode, "Traceback" in said) == (130, False), said
     wait_until(lambda: outposts(client) == 0)
     assert client.submit(sum, [1, 2], pure=False).result(timeout=10) == 3
-    again = subprocess.run(command, **how, timeout=90)
+    again = subprocess.run(command, **how, timeout=240)
     assert (again.returncode, "Traceback" in again.stderr) == (0, False), again.stderr
     assert [line["state"] for line in folder.ledger() if line["state"] != "stale"] == ["finished"] * 3
