@@ -71,11 +71,11 @@ def search(
 ) -> None:
     """Run or continue a study; ends with a leaderboard and the next command to type."""
     from ensemble_forecast import overview, workflow
-    from ensemble_forecast.report import terminal
+    from ensemble_forecast.report import progress, terminal
     from ensemble_forecast.search.reach import reach
     from ensemble_forecast.study import open_study
 
-    log = terminal.logger(quiet)
+    log = progress.logger(quiet)
     options = {
         "source": None if data is None else str(data),
         "horizon": horizon,
@@ -95,7 +95,7 @@ def search(
     pipeline = workflow.pipeline_for(study, {key: value for key, value in options.items() if value is not None})
     opened = open_study(study, runs, pipeline, fresh=fresh, log=log)
     workflow.keep_pipeline(study, pipeline.model_copy(update={"season": opened.pipeline.season}), log)
-    with terminal.progress(f"search {study}", quiet) as show:
+    with progress.bar(f"search {study}", quiet) as show:
         summary = workflow.run_search(opened, n_trials=trials, workers=workers, device=device, hire=hire, storage=server, on_event=show)
     board = overview.leaderboard(opened.folder)
     transfers = overview.transfers(board)
@@ -127,13 +127,13 @@ def stack(
     """Build, judge and save the ensemble of a study."""
     from ensemble_forecast import workflow
     from ensemble_forecast.deadline import Deadline, seconds
-    from ensemble_forecast.report import terminal
+    from ensemble_forecast.report import progress, terminal
     from ensemble_forecast.search.reach import reach
 
     deadline = Deadline.after(seconds(budget))
     _, hire = reach(None, engine)
     opened = _reopen(study, runs, quiet)
-    with terminal.progress(f"stack {opened.name}", quiet) as show:
+    with progress.bar(f"stack {opened.name}", quiet) as show:
         summary = workflow.run_stack(opened, deadline, combiner=combiner, size=size, workers=workers, device=device, hire=hire, on_event=show)
     if as_json:
         _print_json(summary)
@@ -156,11 +156,11 @@ def predict(
 ) -> None:
     """Forecast the next horizon with the saved ensemble, from the study's data or from newer ones."""
     from ensemble_forecast import workflow
-    from ensemble_forecast.report import terminal
+    from ensemble_forecast.report import progress, terminal
     from ensemble_forecast.saved import open_saved
 
     saved = open_saved(study, runs)
-    frame = saved.history(data, terminal.logger(quiet))
+    frame = saved.history(data, progress.logger(quiet))
     table = saved.model.predict(frame)
     if plot is not None:
         from ensemble_forecast.report.plot import write_plot
@@ -249,13 +249,13 @@ def depth(
     from ensemble_forecast import depth as study_of_depth
     from ensemble_forecast import workflow
     from ensemble_forecast.deadline import seconds
-    from ensemble_forecast.report import terminal
+    from ensemble_forecast.report import progress, terminal
     from ensemble_forecast.search.pool import default_workers
     from ensemble_forecast.study import open_study
 
     if not all(part.strip().isdigit() for part in layers.split(",")):
         raise BadInput(f"--layers must be whole numbers between commas, such as 8,75,800; got {layers!r}")
-    log = terminal.logger(quiet)
+    log = progress.logger(quiet)
     pipeline = workflow.pipeline_for(study, {} if data is None else {"source": str(data)})
     opened = open_study(study, runs, pipeline, log=log)
     depths = [int(part) for part in layers.split(",")]
@@ -307,7 +307,7 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write the members and the combiner of the saved ensemble as graphs for other runtimes, each compared with what it stands for."""
-    from ensemble_forecast.report import terminal
+    from ensemble_forecast.report import progress, terminal
     from ensemble_forecast.saved import open_saved
 
     if format != "onnx":
@@ -315,7 +315,7 @@ def export(
     with _needing("export"):
         from ensemble_forecast import export as exporting
     saved = open_saved(study, runs)
-    frame = saved.history(data, terminal.logger(quiet))
+    frame = saved.history(data, progress.logger(quiet))
     told = exporting.export(saved, frame, saved.path / "onnx" if out is None else out)
     if as_json:
         _print_json(told)
@@ -395,10 +395,10 @@ def main() -> None:
 def _reopen(study: str | None, runs: Path, quiet: bool) -> "Study":
     """Open an existing study, the newest by default."""
     from ensemble_forecast import overview
-    from ensemble_forecast.report import terminal
+    from ensemble_forecast.report import progress
     from ensemble_forecast.study import reopen
 
-    return reopen(overview.newest(runs) if study is None else study, runs, log=terminal.logger(quiet))
+    return reopen(overview.newest(runs) if study is None else study, runs, log=progress.logger(quiet))
 
 
 def _command(verb: str, study: str, runs: Path) -> str:

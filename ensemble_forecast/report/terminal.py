@@ -1,95 +1,28 @@
-"""What a terminal shows: progress and logs on standard error, results on standard output."""
+"""Results, as a terminal shows them on standard output."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+
+from ensemble_forecast.report.progress import clock
 
 SHOWN_SHARES = (0.1, 0.2, 0.5, 1.0)  # of the surest forecasts; verdict.json and the report have more
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Event = dict[str, Any]  # progress, as the search driver tells it
 Record = dict[str, Any]  # a result to print
 
 
 def say(text: str) -> None:
     """Print a line of result."""
     out.print(text, markup=False)
-
-
-def logger(quiet: bool) -> Callable[[str], None]:
-    """Return a function that logs a line, or drops it."""
-    return (lambda _: None) if quiet else (lambda text: err.print(text, markup=False, style="dim"))
-
-
-@contextmanager
-def progress(title: str, quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """Show a bar with time left, trials done, the best score so far and the families that run; without a terminal, a line now and then."""
-    if quiet:
-        yield lambda _: None
-        return
-    if not err.is_terminal:
-        yield _telling_skips(_sparse_lines(title))
-        return
-    bar = Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[left]} left"),
-        TextColumn("{task.fields[facts]}"),
-        console=err,
-        transient=True,
-    )
-    task = bar.add_task(title, total=None, left="", facts="")
-    begun = time.monotonic()
-
-    def show(event: Event) -> None:
-        passed = time.monotonic() - begun
-        bar.update(task, completed=passed, total=passed + event["left_s"], left=_clock(event["left_s"]), facts=_facts(event))
-
-    with bar:
-        yield _telling_skips(show)
-
-
-def _telling_skips(show: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Log every family that is left out, beside the progress."""
-
-    def tell(event: Event) -> None:
-        if event["event"] == "skip":
-            err.print(f"{event['family']} left out: {event['reason']}", markup=False, style="dim")
-        show(event)
-
-    return tell
-
-
-def _sparse_lines(title: str) -> Callable[[Event], None]:
-    """Log a progress line at most every ten seconds: for files and pipes."""
-    last = [time.monotonic()]
-
-    def show(event: Event) -> None:
-        if time.monotonic() - last[0] >= 10:
-            last[0] = time.monotonic()
-            err.print(f"{title}: {_clock(event['left_s'])} left, {_facts(event)}", markup=False)
-
-    return show
-
-
-def _facts(event: Event) -> str:
-    best = "" if event.get("best") is None else f", best {event['best']:.4f} ({event['best_family']})"
-    running = f", running {', '.join(event['running'])}" if event.get("running") else ""
-    return f"{event['done']} trials{best}{running}"
-
-
-def _clock(duration_s: float) -> str:
-    return f"{int(duration_s) // 60}:{int(duration_s) % 60:02d}"
 
 
 def print_leaderboard(board: list[Record], metric: str, rows: int = 15) -> None:
@@ -247,7 +180,7 @@ def watch(read: Callable[[], Record]) -> None:
 def _status_line(status: Record) -> str:
     """Say in one line how far a study is."""
     running = "running now" if status["running"] else "not running"
-    spent = f"{_clock(status['spent_s'])} of {_clock(status['budget_s'])} spent"
+    spent = f"{clock(status['spent_s'])} of {clock(status['budget_s'])} spent"
     return f"study {status['study']}: {status['finished']} trials finished, {spent}, {running}"
 
 
