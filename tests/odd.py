@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
@@ -62,3 +65,21 @@ def environment(folder: Path) -> dict[str, str]:
     (folder / "sitecustomize.py").write_text(CUSTOMIZE)
     path = [str(folder), str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(path)}
+
+
+def study_of(home: Path, sleeps: Sequence[float], budget: str) -> dict[str, Any]:
+    """Lay down data, and the pipeline ``mine`` with a trial for each number of seconds to sleep; returns how to call a process there."""
+    steps = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": 10 + np.sin(np.arange(120.0))})
+    steps.to_csv(home / "data.csv", index=False)
+    (home / "pipelines").mkdir()
+    head = f'source = "data.csv"\nhorizon = 3\nwindows = 2\nseason = 7\nbudget = "{budget}"\n'
+    trials = [f'[[trials]]\nfamily = "{NAME}"\nparams = {{ tag = {tag}, sleeps_s = {sleep_s} }}\n' for tag, sleep_s in enumerate(sleeps, start=1)]
+    (home / "pipelines" / "mine.toml").write_text(head + "".join(trials))
+    return {
+        "cwd": home,
+        "env": os.environ | environment(home / "python"),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background of a shell these tests ignore Ctrl-C
+    }

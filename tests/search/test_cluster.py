@@ -343,21 +343,8 @@ def test_a_trial_is_compared_with_an_incumbent_and_built_of_a_class_of_ones_own_
 @pytest.mark.soak
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_twice_or_a_killed_driver_leaves_a_cluster_that_can_be_used(cluster, client, tmp_path, blow):
-    steps = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": 10 + np.sin(np.arange(120.0))})
-    steps.to_csv(tmp_path / "data.csv", index=False)
-    (tmp_path / "pipelines").mkdir()
-    trial = '[[trials]]\nfamily = "odd"\nparams = {{ tag = {}, sleeps_s = {} }}\n'
-    head = 'source = "data.csv"\nhorizon = 3\nwindows = 2\nseason = 7\nbudget = "300s"\n'
-    (tmp_path / "pipelines" / "mine.toml").write_text(head + trial.format(1, 0) + trial.format(2, 5) + trial.format(3, 5))
     command = [sys.executable, "-m", "ensemble_forecast", "search", "--study", "mine", "--engine", url_of(cluster)]
-    how = {
-        "cwd": tmp_path,
-        "env": os.environ | odd.environment(tmp_path / "python"),
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background of a shell these tests ignore Ctrl-C
-    }
+    how = odd.study_of(tmp_path, [0, 5, 5], "300s")
     folder = RunFolder(tmp_path / "runs" / "mine")
     process = subprocess.Popen(command, start_new_session=True, **how)
     wait_until(lambda: folder.ledger() and len([*(folder.work / "begun").glob("*")]) == 3, 60)

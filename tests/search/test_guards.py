@@ -6,9 +6,7 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import odd
-import pandas as pd
 import pytest
 
 from ensemble_forecast.deadline import Deadline
@@ -111,21 +109,8 @@ def test_a_learner_that_hangs_does_not_keep_the_search_beyond_its_time(run, run_
 
 def test_ctrl_c_twice_ends_at_once_without_a_traceback_and_the_study_goes_on(tmp_path):
     """The command line, in a process group of its own as in a terminal."""
-    steps = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=120), "y": 10 + np.sin(np.arange(120.0))})
-    steps.to_csv(tmp_path / "data.csv", index=False)
-    (tmp_path / "pipelines").mkdir()
-    trial = '[[trials]]\nfamily = "odd"\nparams = {{ tag = {}, sleeps_s = {} }}\n'
-    head = 'source = "data.csv"\nhorizon = 3\nwindows = 2\nseason = 7\nbudget = "90s"\n'
-    (tmp_path / "pipelines" / "mine.toml").write_text(head + trial.format(1, 0) + trial.format(2, 6))
     command = [sys.executable, "-m", "ensemble_forecast", "search", "--study", "mine", "--workers", "1", "--device", "cpu"]
-    how = {
-        "cwd": tmp_path,
-        "env": os.environ | odd.environment(tmp_path / "python"),
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background of a shell these tests ignore Ctrl-C
-    }
+    how = odd.study_of(tmp_path, [0, 6], "90s")
     folder = RunFolder(tmp_path / "runs" / "mine")
     process = subprocess.Popen(command, start_new_session=True, **how)
     patience = Deadline.after(60)
