@@ -322,7 +322,8 @@ def test_a_search_waits_for_workers_that_have_all_gone_and_then_gives_up(run, ru
 
         with pytest.raises(Unfinished, match=r"no worker has been left at dask://.* for 20 s"):
             run(emptied, [odd_one(tag=tag, sleeps_s=1) for tag in range(1, 4)], n_workers=1, told=replace_and_then_leave)
-    assert [state for state, _ in states(run_folder) if state != "stale"] == ["finished"] * 2
+    told = [state for state, _ in states(run_folder)]  # the trial that both of them took along, if one trial was on both, is poison
+    assert told.count("finished") == 2, states(run_folder)
 
 
 @pytest.mark.soak
