@@ -75,7 +75,7 @@ class _InSegments(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, segments: Sequence[torch.nn.Module], draws: bool, x_BW: torch.Tensor) -> torch.Tensor:
-        ctx.segments, ctx.before, ctx.precision = list(segments), [], in_precision_of_now(x_BW.device)
+        ctx.segments, ctx.before, ctx.precision = segments, [], in_precision_of_now(x_BW.device)
         ctx.entered = [torch.empty_like(x_BW) for _ in segments]  # side by side: among what is not kept they would leave holes
         for segment, entered_BW in zip(segments, ctx.entered, strict=True):
             ctx.before.append((rewound(list(segment.buffers())), random_state() if draws else None))
@@ -84,9 +84,8 @@ class _InSegments(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_BW: torch.Tensor) -> Any:
-        while ctx.segments:
-            segment, (buffers, random) = ctx.segments.pop(), ctx.before.pop()
-            x_BW = ctx.entered.pop().requires_grad_()
+        for segment, (buffers, random) in zip(reversed(ctx.segments), reversed(ctx.before), strict=True):
+            x_BW = ctx.entered.pop().requires_grad_()  # a second way back finds none, and fails
             with torch.enable_grad(), ctx.precision, buffers, drawing_again(random):
                 said_BW = segment(x_BW)
             said_BW.backward(grad_BW)

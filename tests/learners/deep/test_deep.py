@@ -171,6 +171,13 @@ def test_stretches_cover_all_blocks_once_and_are_alike():
         assert {end - first for first, end in cut} <= {count // len(cut), count // len(cut) + 1}
 
 
+def test_segments_cannot_be_gone_back_through_twice():
+    said = built(blocks=6, keeps="segments")(*inputs())
+    said.sum().backward(retain_graph=True)
+    with pytest.raises(IndexError):
+        said.sum().backward()
+
+
 def test_segments_get_shorter_by_what_is_kept_before_them():
     for n_blocks, n_layers in ((1, 1), (7, 28), (500, 2000), (2000, 2000)):
         cut = segments_for(n_blocks, n_layers)
