@@ -43,6 +43,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/budgets.py
 	$(BIN)/python tests/benchmarks/many_series.py
 	$(BIN)/python tests/benchmarks/net_speed.py
+	$(BIN)/python tests/benchmarks/net_memory.py
 	$(BIN)/python tests/benchmarks/features.py
 	$(BIN)/python tests/benchmarks/verdict_power.py
 	$(BIN)/python tests/benchmarks/depth_presets.py

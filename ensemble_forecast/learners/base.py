@@ -122,6 +122,13 @@ class Learner(abc.ABC):
         """
         return USUAL_ROW_S * min(size.n_fit * task.horizon, USUAL_ROWS)
 
+    def memory(self, size: Size, task: Task) -> float:  # noqa: ARG002
+        """Forecast the bytes that one fit takes at least, beside the panel: of the GPU's memory where it trains there, else of the process's.
+
+        A search does not begin a trial that its worker has no room for. One of a learner that says nothing is only watched.
+        """
+        return 0.0
+
     def contributions(self, panel: Panel, origins: Origins) -> dict[str, float]:  # noqa: ARG002
         """Tell how much each input moves the forecasts from these origins: mean absolute contribution by name, in units of the learner's own.
 
@@ -146,6 +153,10 @@ class Wrapper(Learner):
     uses_known = read_off(lambda self: self.member.uses_known)
     corrects = read_off(lambda self: self.member.corrects)
     learns_from_origins = read_off(lambda self: self.member.learns_from_origins)
+
+    def memory(self, size: Size, task: Task) -> float:
+        """Take what the member does; see `Learner.memory`."""
+        return self.member.memory(size, task)
 
 
 class Showing(Wrapper, abc.ABC):

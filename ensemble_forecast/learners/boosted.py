@@ -79,6 +79,10 @@ class Boosted(Learner):
             total += stage.work(every_origin, task) + (PARTS * stage.work(size, task) if stage.learns_from_origins else 0.0)
         return total
 
+    def memory(self, size: Size, task: Task) -> float:
+        """Take the largest of the stages, which train one after the other; see `Learner.memory`."""
+        return max(stage.memory(size, task) for stage in self.stages)
+
     def _point(self, stage: Learner, panel: Panel, origins: Origins, deadline: Deadline) -> np.ndarray:
         return median_of(stage.predict(panel, origins, deadline), tuple(self.quantiles_))
 

@@ -63,7 +63,14 @@ class Encoded(Showing):
 
     def work(self, size: Size, task: Task) -> float:
         """Add up both, the member with more covariates; see `Learner.work`."""
-        return self.encoder.work(size, task) + self.member.work(replace(size, n_past=size.n_past + _as_encoder(self.encoder).codes), task)
+        return self.encoder.work(size, task) + self.member.work(self._encoded(size), task)
+
+    def memory(self, size: Size, task: Task) -> float:
+        """Take the larger of both, which train one after the other; see `Learner.memory`."""
+        return max(self.encoder.memory(size, task), self.member.memory(self._encoded(size), task))
+
+    def _encoded(self, size: Size) -> Size:
+        return replace(size, n_past=size.n_past + _as_encoder(self.encoder).codes)
 
     def _shown(self, panel: Panel) -> Panel:
         """Append the codes of every step with enough history; NaN before."""

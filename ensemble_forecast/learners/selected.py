@@ -70,7 +70,14 @@ class Selected(Showing):
     def work(self, size: Size, task: Task) -> float:
         """Add the selection to the member's work on fewer covariates; see `Learner.work`."""
         selecting_s = DRAWS * min(size.n_fit, MOST_ORIGINS) * size.n_past * CELL_S
-        return selecting_s + self.member.work(replace(size, n_past=min(size.n_past, self.most)), task)
+        return selecting_s + self.member.work(self._selected(size), task)
+
+    def memory(self, size: Size, task: Task) -> float:
+        """Take what the member does with fewer covariates; see `Learner.memory`."""
+        return self.member.memory(self._selected(size), task)
+
+    def _selected(self, size: Size) -> Size:
+        return replace(size, n_past=min(size.n_past, self.most))
 
     def _shown(self, panel: Panel) -> Panel:
         """Leave out every past covariate that was not kept."""

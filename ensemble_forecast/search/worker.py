@@ -23,7 +23,7 @@ from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.errors import BadInput, MissingPackage, TooShort, TrialPruned, Unfinished
 from ensemble_forecast.learners.base import Config, build
 from ensemble_forecast.ledger import now
-from ensemble_forecast.memory import peak_bytes
+from ensemble_forecast.memory import peak_bytes, resident_bytes
 from ensemble_forecast.search.history import blank_line
 from ensemble_forecast.search.protocol import Inbox, Message, encode
 from ensemble_forecast.search.refit import refit
@@ -64,13 +64,14 @@ class Worker:
     def __init__(self, answers: int, setting: Message) -> None:
         self.answers = answers
         self.run = RunFolder(setting["run"])
-        self.metric = setting["metric"]
+        self.metric, self.share_bytes = setting["metric"], setting["share_bytes"]
+        self.on_gpu = os.environ.get("ENSEMBLE_FORECAST_DEVICE") == "cuda"
         task = setting["task"]
         self.stages = Stages(read_panel(Path(setting["panel"])), Task(**task | {"quantiles": tuple(task["quantiles"])}), setting["plan_spec"])
 
     def share_gpu(self, at_most: int, part: float | None) -> Message:
         """Keep to a part of the GPU's memory, and say which, where nets run there; the first worker of a search settles it for all."""
-        if os.environ.get("ENSEMBLE_FORECAST_DEVICE") != "cuda":
+        if not self.on_gpu:
             return {}
         from ensemble_forecast.learners.deep import sharing  # noqa: PLC0415 - torch: seconds, at the start of every worker
 
@@ -113,6 +114,7 @@ class Worker:
         most_work = job.get("most_work")
         if most_work is not None and (work := self._work_of(job["config"])) > most_work:
             return {"state": "declined", "reason": f"its work is {work:.3g}, and there is time for {most_work:.3g}"}
+        self._refuse_too_large(job["config"])
         with explaining_full_disk(self.run.path):
             self.run.mark_begun(job["id"])
         deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
@@ -136,6 +138,12 @@ class Worker:
     def _work_of(self, config: Config) -> float:
         """Work of a trial: one fit a window."""
         return len(self.stages.plan.folds) * build(config).work(self.stages.size, self.stages.task)
+
+    def _refuse_too_large(self, config: Config) -> None:
+        """Refuse a trial whose training this worker has no room for, before it is ended in the midst of it; a GPU refuses by itself."""
+        needed = resident_bytes(os.getpid()) + build(config).memory(self.stages.size, self.stages.task)
+        if needed > self.share_bytes and not self.on_gpu:
+            raise MemoryError(f"its training would hold at least {needed / 2**20:.0f} MiB, and a worker may hold {self.share_bytes / 2**20:.0f} MiB")
 
     def _refit(self, job: Message) -> dict[str, Any]:
         """Fit a recipe on all rows and save it."""

@@ -15,8 +15,9 @@ from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.deadline import Deadline
 from ensemble_forecast.learners.base import Learner, Size, build
-from ensemble_forecast.learners.deep import recordings, sharing, training
+from ensemble_forecast.learners.deep import recordings, training
 from ensemble_forecast.learners.deep.devices import device, reproducible
+from ensemble_forecast.learners.deep.footprint import kept_by
 from ensemble_forecast.learners.deep.inputs import Windows
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.nets import NetLearner
@@ -62,11 +63,12 @@ def roofline_s(learner: NetLearner, flops: float, bandwidth: float) -> float:
     size = Size(n_series=1, n_fit=len(origins()), n_scored=0, length=LENGTH)
     shapes = learner.expected_shapes(size, TASK)
     with torch.device("meta"):
-        net = learner.net(shapes)
+        net = learner.net(shapes).train()
+        inputs = torch.empty(learner.batch, shapes.context, shapes.channels), torch.empty(learner.batch, shapes.extras)
     weights = sum(weight.numel() for weight in net.parameters())
-    kept_bytes = sharing.net_bytes(learner, size, TASK) - 4 * sharing.COPIES * weights
+    kept_bytes = kept_by(net, *inputs)[0] / 2  # half as large in bfloat16
     arithmetic = 2 * PASSES * learner.batch * learner.multiply_adds(shapes)[0] / flops
-    return max(arithmetic, (4 * MOVED * weights + PASSES * kept_bytes / 2) / bandwidth)  # what is kept is half as large in bfloat16
+    return max(arithmetic, (4 * MOVED * weights + PASSES * kept_bytes) / bandwidth)
 
 
 def family(name: str, panel: Panel, steps: int, flops: float, bandwidth: float) -> str:

@@ -57,4 +57,4 @@ def test_what_a_training_takes_is_less_than_was_forecast(fit, small):
     torch.cuda.reset_peak_memory_stats()
     held = torch.cuda.memory_allocated()
     fit(learner, "cuda")
-    assert torch.cuda.max_memory_allocated() - held < sharing.DRAWN * sharing.net_bytes(learner, size, task)
+    assert torch.cuda.max_memory_allocated() - held < sharing.DRAWN * learner.memory(size, task)

@@ -1,6 +1,7 @@
 """What a trial may do to its worker, to the machine and to the time, and what then becomes of it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,17 @@ def test_a_trial_that_outgrows_its_share_of_the_memory_ends_and_the_search_goes_
     assert states(run_folder) == [("failed", 1), ("finished", 2)]
     assert "out of memory: its worker held" in run_folder.ledger()[0]["reason"]
     assert "one of 1 may hold 1500 MiB" in run_folder.ledger()[0]["reason"]
+
+
+def test_a_net_that_would_outgrow_its_worker_is_not_begun(run, run_folder, pool):
+    pool._share_bytes = 3000 * MIB
+    pool._setting["share_bytes"] = 3000 * MIB
+    pool._replace(pool._seats[0])
+    deep = {"family": "mlp", "params": {"width": 4096, "blocks": 12, "steps": 10}}
+    run([deep, NAIVE], pool=pool)
+    assert [line["state"] for line in run_folder.ledger()] == ["failed", "finished"]
+    reason = run_folder.ledger()[0]["reason"]
+    assert re.fullmatch(r"out of memory at \d+ MiB: its training would hold at least \d{4,5} MiB, and a worker may hold 3000 MiB", reason)
 
 
 def test_where_the_machine_runs_out_the_largest_worker_is_ended(pool, monkeypatch):

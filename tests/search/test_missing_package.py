@@ -8,7 +8,7 @@ import pytest
 
 from ensemble_forecast.search.worker import Worker, write_panel
 
-SETTING = {"metric": "sql"}
+SETTING = {"metric": "sql", "share_bytes": 2**40}
 
 
 @pytest.fixture

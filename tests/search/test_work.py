@@ -1,4 +1,4 @@
-"""What learners say about the work they are: the search predicts its costs from the ratios."""
+"""What learners say about the work they are and the memory they take: the search predicts costs from ratios, and begins nothing too large."""
 
 import math
 from dataclasses import replace
@@ -8,6 +8,7 @@ from smoke import smoke
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.learners.base import Size, build
+from ensemble_forecast.learners.deep.nets import NetLearner
 from ensemble_forecast.registry import WRAPPERS, families
 
 LONG = Size(n_series=300, n_fit=200_000, n_scored=300, length=900)
@@ -19,6 +20,10 @@ def work(family, size=LONG, task=TASK, **params):
     return build({"family": family, "params": params}).work(size, task)
 
 
+def memory(family, size=SHORT, **params):
+    return build({"family": family, "params": params}).memory(size, TASK)
+
+
 @pytest.mark.parametrize("name", [*families(), *WRAPPERS])
 @pytest.mark.parametrize("size", [LONG, SHORT, Size(n_series=1, n_fit=1, n_scored=1, length=1)], ids=["long", "short", "tiny"])
 @pytest.mark.parametrize("kind", ["quantiles", "direction"])
@@ -27,6 +32,25 @@ def test_work_is_positive_and_the_same_each_time(name, size, kind):
     first = learner.work(size, task)
     assert 0 < first < math.inf
     assert learner.work(size, task) == first
+
+
+@pytest.mark.parametrize("name", [*families(), *WRAPPERS])
+@pytest.mark.parametrize("kind", ["quantiles", "direction"])
+def test_every_net_forecasts_what_memory_it_takes(name, kind):
+    learner, task = smoke(name), replace(TASK, kind=kind)
+    taken = learner.memory(SHORT, task)
+    assert 0 <= taken < math.inf
+    assert taken > 0 or not isinstance(learner, NetLearner)
+
+
+def test_wrappers_take_what_they_hold_and_show_it():
+    mlp, wide = {"family": "mlp", "params": {"width": 64}}, {"family": "mlp", "params": {"width": 512}}
+    size = replace(SHORT, n_past=40)
+    assert memory("bagged", member=mlp, copies=8) == memory("mlp", width=64)
+    assert memory("boosted", stages=[mlp, wide, mlp]) == memory("mlp", width=512)
+    assert memory("selected", size, member=mlp, most=3) == memory("mlp", replace(size, n_past=3), width=64)
+    encoder = {"family": "autoencoder", "params": {"codes": 30}}
+    assert memory("encoded", member=wide, encoder=encoder) == memory("mlp", replace(SHORT, n_past=30), width=512)
 
 
 @pytest.mark.parametrize(

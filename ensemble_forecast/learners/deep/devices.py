@@ -57,7 +57,12 @@ def in_precision(place: torch.device, precision: str) -> contextlib.AbstractCont
     ----------
     Micikevicius et al. (2018), Mixed precision training, arXiv:1710.03740; Kalamkar et al. (2019), A study of bfloat16, arXiv:1905.12322.
     """
-    return _products(place, halved=place.type == "cuda" if precision == "auto" else precision == "bfloat16" and multiplies_bfloat16(place))
+    return _products(place, halved=is_halved(place, precision))
+
+
+def is_halved(place: torch.device, precision: str) -> bool:
+    """Whether products are made in bfloat16; see `in_precision`."""
+    return place.type == "cuda" if precision == "auto" else precision == "bfloat16" and multiplies_bfloat16(place)
 
 
 def in_precision_of_now(place: torch.device) -> contextlib.AbstractContextManager[Any]:

@@ -18,9 +18,10 @@ from ensemble_forecast.forecasts import tidy
 from ensemble_forecast.learners.base import Size, check_fitted, plain_curve
 from ensemble_forecast.learners.deep.checkpoints import Checkpoint
 from ensemble_forecast.learners.deep.classes import log_odds
-from ensemble_forecast.learners.deep.devices import PRECISIONS, device, reproducible
+from ensemble_forecast.learners.deep.devices import PRECISIONS, device, is_halved, reproducible
 from ensemble_forecast.learners.deep.diagnosis import diagnose
 from ensemble_forecast.learners.deep.finder import FINDERS, SWEEP_SHARE, SWEPT, range_test, sweep
+from ensemble_forecast.learners.deep.footprint import training_bytes
 from ensemble_forecast.learners.deep.given import MOST_EVALUATED, Given, consecutive, learnable, moments
 from ensemble_forecast.learners.deep.initialisation import initialise
 from ensemble_forecast.learners.deep.inputs import BASES, CENTRES, Batch, View, Windows, n_extras
@@ -132,6 +133,14 @@ class NetLearner(Recipe):
         multiplies, waits = self.multiply_adds(self.expected_shapes(size, task))
         steps = in_steps(self, size.n_fit).steps * (1 + len(SWEPT) * SWEEP_SHARE * (self.finder == "sweep" and not self.learning_rate))
         return START_S + ORIGIN_S * size.n_fit + steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
+
+    def memory(self, size: Size, task: Task) -> float:
+        """Lay the module out without memory, and count what its training keeps; see `Learner.memory`."""
+        shapes = self.expected_shapes(size, task)
+        with torch.device("meta"):
+            net = self.net(shapes).train()
+            inputs = torch.empty(self.batch, shapes.context, shapes.channels), torch.empty(self.batch, shapes.extras)
+        return training_bytes(net, *inputs, halved=is_halved(device(), self.precision))
 
     def expected_shapes(self, size: Size, task: Task) -> Shapes:
         """Tell the sizes of the module's inputs and outputs before there is any data."""

@@ -14,6 +14,7 @@ from ensemble_forecast import memory
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep.deep import Deep
 from ensemble_forecast.learners.deep.devices import device, in_precision, reproducible
+from ensemble_forecast.learners.deep.footprint import COPIES, HOLES, kept_by
 from ensemble_forecast.learners.deep.names import check_name
 from ensemble_forecast.learners.deep.optimisers import groups_of, optimiser_for
 from ensemble_forecast.learners.deep.recomputing import segments_for
@@ -23,9 +24,7 @@ from ensemble_forecast.learners.deep.trunk import KEEPS
 from ensemble_forecast.learners.deep.updates import update_average
 
 BLOCK_FIELDS = ("blocks", "dense_blocks", "gated_blocks", "fractal_blocks", "attention_blocks", "expert_blocks")
-COPIES = 6  # of the weights in training: themselves, gradients, two moments, the average, the best so far
 LOOKING = 7  # the same while a look at the stop role copies a new best
-HOLES = 1.2  # of what is kept: blocks that a heap cannot fill again (measured with glibc 2.36)
 TENSOR_BYTES = 9_000  # that torch and Python need for one weight and its copies, beside the numbers
 NODE_BYTES = 1_200  # of the graph, for a tensor that is kept
 START_BYTES = 100 * 2**20  # that a process needs more once it has trained anything
@@ -195,23 +194,6 @@ def _one_of_each(learner: Deep, shapes: Shapes) -> list[tuple[int, Sequence[torc
     """Build one block of each kind without memory, and count them."""
     with torch.device("meta"):
         return [(getattr(learner, field), list(_only(learner, field, 1).net(shapes).train().blocks)) for field in _used(learner)]  # type: ignore[arg-type]
-
-
-def kept_by(module: torch.nn.Module, *inputs: torch.Tensor) -> tuple[int, int]:
-    """Count the bytes and the tensors that a module keeps for its gradients: on the meta device too, where it takes no memory."""
-    weights = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in weights:
-            kept[storage._cdata] = storage
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        said = module(*(tensor.requires_grad_() for tensor in inputs))
-    assert said.requires_grad, "what a block gives counts as the input of the next one, where that keeps it"
-    return sum(storage.nbytes() for storage in kept.values()), len(kept)
 
 
 def _held() -> tuple[int, int]:

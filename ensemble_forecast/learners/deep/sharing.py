@@ -6,8 +6,6 @@ import torch
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.learners.base import Size, build
-from ensemble_forecast.learners.deep.nets import NetLearner
-from ensemble_forecast.learners.deep.planner import COPIES, HOLES, kept_by
 from ensemble_forecast.registry import NETS
 
 CONTEXT_BYTES = 2**30  # that driver and libraries take for each process, beside its tensors: reckoned with room, not measured
@@ -58,14 +56,4 @@ def parts(free: int, total: int, each: float, at_most: int) -> tuple[int, float]
 def need_bytes(size: Size, task: Task) -> float:
     """Forecast what the tensors of a process take at most: the data, and the largest of all nets with room for larger ones."""
     data = size.n_series * size.length * (ROW_BYTES + COLUMN_BYTES * (size.n_past + size.n_known)) + ORIGIN_BYTES * size.n_fit
-    learners = [build({"family": name, "params": {}}) for name in NETS]
-    return ROLES * data + DRAWN * max(net_bytes(learner, size, task) for learner in learners if isinstance(learner, NetLearner))
-
-
-def net_bytes(learner: NetLearner, size: Size, task: Task) -> float:
-    """Forecast what training a net takes, from shapes alone: copies of its weights, and what a batch keeps for the gradients."""
-    shapes = learner.expected_shapes(size, task)
-    with torch.device("meta"):
-        net = learner.net(shapes).train()
-        inputs = torch.empty(learner.batch, shapes.context, shapes.channels), torch.empty(learner.batch, shapes.extras)
-    return 4 * COPIES * sum(weight.numel() for weight in net.parameters()) + HOLES * kept_by(net, *inputs)[0]
+    return ROLES * data + DRAWN * max(build({"family": name, "params": {}}).memory(size, task) for name in NETS)

@@ -6,7 +6,8 @@ import torch
 from ensemble_forecast.errors import BadInput
 from ensemble_forecast.learners.deep import planner
 from ensemble_forecast.learners.deep.deep import Deep
-from ensemble_forecast.learners.deep.planner import _one_of_each, kept_by, peak_bytes, plan, step_seconds
+from ensemble_forecast.learners.deep.footprint import kept_by
+from ensemble_forecast.learners.deep.planner import _one_of_each, peak_bytes, plan, step_seconds
 from ensemble_forecast.learners.deep.shapes import Shapes
 
 SHAPES = Shapes(context=12, channels=3, extras=2, horizon=1, outputs=9)

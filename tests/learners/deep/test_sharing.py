@@ -7,7 +7,7 @@ import torch
 
 from ensemble_forecast.data.task import Task
 from ensemble_forecast.learners.base import Size
-from ensemble_forecast.learners.deep import sharing
+from ensemble_forecast.learners.deep import footprint, sharing
 from ensemble_forecast.learners.deep.mlp import Mlp
 from ensemble_forecast.learners.deep.transformer import Transformer
 
@@ -35,13 +35,13 @@ def test_what_a_net_takes_is_counted_layer_by_layer():
     shapes = learner.expected_shapes(SIZE, TASK)
     inputs = shapes.context * shapes.channels + shapes.extras
     weights = sum(weight.numel() for weight in learner.net(shapes).parameters())
-    least = 4 * (sharing.COPIES * weights + 64 * inputs)
-    assert least <= sharing.net_bytes(learner, SIZE, TASK) <= 2 * least
+    least = 4 * (footprint.COPIES * weights + 64 * inputs)
+    assert least <= learner.memory(SIZE, TASK) <= 2 * least
 
 
 def test_more_rows_and_longer_series_take_more():
-    one = sharing.net_bytes(Transformer(), SIZE, TASK)
-    assert sharing.net_bytes(Transformer(batch=512), SIZE, TASK) > 1.5 * one
+    one = Transformer().memory(SIZE, TASK)
+    assert Transformer(batch=512).memory(SIZE, TASK) > 1.5 * one
     assert sharing.need_bytes(SIZE, TASK) > 4 * one
     assert sharing.need_bytes(replace(SIZE, n_series=10**6), TASK) > sharing.need_bytes(SIZE, TASK) + 600 * 10**6 * 16
 
