@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from toys import random_walk, seasonal_panel
 
 from ensemble_forecast.data.origins import Origins, truth
@@ -15,6 +16,7 @@ from ensemble_forecast.features.contexts import scale_at
 from ensemble_forecast.learners.base import recipe_for_refit
 from ensemble_forecast.learners.linear.effects import PENALTY, _step
 from ensemble_forecast.learners.linear.gram import Eigen
+from ensemble_forecast.learners.linear.problem import _left_out
 from ensemble_forecast.learners.linear.ridge import Ridge
 from ensemble_forecast.learners.linear.scaling import context_length, windows_of
 from ensemble_forecast.metrics import log_loss, mase
@@ -104,6 +106,37 @@ def test_noise_gets_a_large_penalty_and_signal_a_small_one():
     walk = Panel.of([np.cumsum(rng.normal(size=500))])
     assert fitted(Ridge(), walk, Task(horizon=5)).stopped_["penalty"] >= 10
     assert fitted(Ridge(base="centre"), seasonal_panel(), Task(horizon=7, season_length=7)).stopped_["penalty"] <= 0.1
+
+
+def test_a_weak_signal_is_told_from_none_by_more_rows_than_the_newest():
+    """Changes whose autocorrelation is 0.156: a stop role of 265 of them takes it for noise now and then."""
+    task, chosen = Task(horizon=1), {"weak": [], "none": []}
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(size=1775)
+        for name, memory in (("weak", 0.156), ("none", 0.0)):
+            change = lfilter([1.0], [1.0, -memory], noise)
+            learner = fitted(Ridge(context=5, base="centre"), Panel.of([100 + np.cumsum(change)]), task)
+            chosen[name].append(learner.stopped_["penalty"])
+    assert max(chosen["weak"]) <= 1.0
+    assert np.median(chosen["none"]) >= 100.0
+
+
+@pytest.mark.parametrize("horizon", [1, 4])
+def test_a_block_in_time_is_judged_by_rows_that_share_no_label_with_it(horizon):
+    task, walks = Task(horizon=horizon), np.random.default_rng(1).normal(size=(2, 600)).cumsum(axis=1)
+    panel = Panel.of([walks[0], walks[1, 50:]])
+    learner, everything = Ridge(context=5), Origins.between(np.array([10, 40]), panel.ends_S - horizon)
+    learner.fit(panel, Roles(everything), task, NEVER)
+    problem = learner._problem(panel, everything, task, 10_000)
+    marked = replace(problem, inputs=replace(problem.inputs, x_NF=problem.origins.step[:, None].astype(float)))  # the input is when
+    rows = 0
+    for eigen, block in _left_out(marked, problem.target_NH, np.ones(len(problem)), horizon):
+        first, last = block.origins.step.min(), block.origins.step.max()
+        apart = (problem.origins.step + horizon <= first) | (problem.origins.step >= last + horizon)
+        assert eigen.mean_F == pytest.approx(problem.origins.step[apart].mean())
+        rows += len(block)
+    assert rows == len(problem)
 
 
 def test_a_refit_uses_the_penalty_that_the_stop_role_chose():

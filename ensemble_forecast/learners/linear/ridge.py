@@ -52,7 +52,7 @@ class Ridge(Learner):
     near the absolute one. No normalisation wins everywhere: several of these learners in one study are worth more than any of them.
 
     For kind ``direction`` labels of -1 and 1 are regressed on the same inputs (a linear probability model). The penalty is chosen by the log
-    loss of the stop role, so that without signal the probability shrinks to the base rate of its horizon step.
+    loss of unseen rows, so that without signal the probability shrinks to the base rate of its horizon step.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Ridge(Learner):
     scale
         Unit of a window: "std", "mad" (its mean absolute seasonal change), "series" (the same of all history) or "level" (mean size).
     penalty
-        In units of the mean Gram diagonal; None: chosen on the stop role.
+        In units of the mean Gram diagonal; None: chosen on rows that it was not learnt from.
     past_lags
         Last values of each past covariate that are inputs too.
     half_life
@@ -115,13 +115,14 @@ class Ridge(Learner):
                 f"ridge needs an origin with {MIN_STEPS} steps of history and a target after it; none of the {panel.n_series} series has one: "
                 f"give more history or shorten the horizon ({task.horizon})"
             )
-        eigen, _ = solve(problem, task, self.penalty or ROBUST_PENALTY)
+        solved = solve(problem, task, self.penalty or ROBUST_PENALTY)
+        eigen = solved.eigen
         stop = None if roles.stop is None else self._problem(panel, roles.stop, task, MOST_STOP_WINDOWS)
         penalty = self.penalty
         if penalty is None:
             penalty = DEFAULT_PENALTY
             if stop is not None and len(stop):
-                penalty = choose_penalty(eigen, stop, task)
+                penalty = choose_penalty(solved, problem, stop, task)
                 self.stopped_ = {"penalty": penalty}
         self.mean_, self.coefficients_ = eigen.mean_F, eigen.coefficients(penalty)
         self.intercept_, self.table_ = eigen.intercept_H, np.empty((0, 0))
@@ -221,7 +222,7 @@ class Ridge(Learner):
         ahead_NHK = np.stack([frame.ahead_of(values, panel, origins, task.horizon) for values in effect.columns(panel)], axis=2)
         if task.kind == "quantiles":
             ahead_NHK = ahead_NHK * (problem.inputs.series_N / problem.inputs.scale_N)[:, None, None]
-        _, weight_N = solve(problem, task, ROBUST_PENALTY)
+        weight_N = solve(problem, task, ROBUST_PENALTY).weight_N
 
         def cleaned(effect: KnownEffect) -> tuple[np.ndarray, np.ndarray]:
             self.known_ = vars(effect)
