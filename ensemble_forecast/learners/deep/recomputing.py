@@ -61,11 +61,11 @@ def bounds(n_blocks: int, n_segments: int) -> list[tuple[int, int]]:
 def segments_for(n_blocks: int, n_layers: int) -> list[tuple[int, int]]:
     """Cut blocks into the segments that keep least: first and end of each.
 
-    A layer of a segment keeps about as much as what enters a segment. On the way back the last segment runs beside all that was kept, and the first
-    one beside nothing: so each is a layer shorter than the one before it, which takes the square root of twice the layers, where equal ones take
-    twice the square root.
+    A layer of a segment keeps about one and a half times what enters a segment. On the way back the last segment runs beside all that was kept, and
+    the first one beside nothing: so each is shorter than the one before it by as much, which takes the square root of three times the layers, where
+    equal ones take that of six times.
     """
-    n_segments = max(1, round(math.sqrt(2 * n_layers)))
+    n_segments = max(1, round(math.sqrt(3 * n_layers)))
     edges = sorted({round(n_blocks * (1 - (1 - place / n_segments) ** 2)) for place in range(n_segments + 1)})
     return list(itertools.pairwise(edges))
 

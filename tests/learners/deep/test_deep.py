@@ -182,9 +182,9 @@ def test_segments_get_shorter_by_what_is_kept_before_them():
     for n_blocks, n_layers in ((1, 1), (7, 28), (500, 2000), (2000, 2000)):
         cut = segments_for(n_blocks, n_layers)
         assert [place for first, end in cut for place in range(first, end)] == list(range(n_blocks))
-        in_layers = [entered + (end - first) * n_layers / n_blocks for entered, (first, end) in enumerate(cut, 1)]
-        assert max(in_layers) < math.sqrt(2 * n_layers) + 3 + n_layers / n_blocks, "never much more than the root of twice the layers at once"
-    assert len(segments_for(2000, 2000)) == 63
+        in_inputs = [entered + 1.5 * (end - first) * n_layers / n_blocks for entered, (first, end) in enumerate(cut, 1)]
+        assert max(in_inputs) < math.sqrt(3 * n_layers) + 3 + 1.5 * n_layers / n_blocks, "never much more than the root of three times the layers"
+    assert len(segments_for(2000, 2000)) == 76
 
 
 @pytest.mark.parametrize(
