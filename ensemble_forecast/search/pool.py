@@ -97,8 +97,6 @@ class Pool(Crew):
         self._panel_path = run_folder.work / f"panel-{socket.gethostname()}-{os.getpid()}-{next(_numbers)}.npz"
         with explaining_full_disk(run_folder.path):
             write_panel(self._panel_path, panel)
-        self._total_bytes = total_bytes() if memory is None else memory
-        self._share_bytes = WORKERS_SHARE * self._total_bytes / n_workers
         self._setting = {
             "panel": str(self._panel_path.resolve()),
             "run": str(run_folder.path.resolve()),
@@ -107,8 +105,9 @@ class Pool(Crew):
             "metric": metric,
             "gpu_sharers": max(1, n_workers // 2),
             "gpu_part": None,
-            "share_bytes": self._share_bytes,
         }
+        self._total_bytes = total_bytes() if memory is None else memory
+        self._share_bytes = WORKERS_SHARE * self._total_bytes / n_workers
         self._selector = selectors.DefaultSelector()
         self._seats: list[Seat] = []
         self.has_gpu, self._n_on_gpu = has_cuda(device), 1
@@ -216,7 +215,7 @@ class Pool(Crew):
         seat = Seat(device, process)
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, seat)
-        self._send(seat, self._setting)
+        self._send(seat, self._setting | {"share_bytes": self._share_bytes})
         return seat
 
     def _send(self, seat: Seat, message: Message) -> None:

@@ -114,7 +114,8 @@ class Worker:
         most_work = job.get("most_work")
         if most_work is not None and (work := self._work_of(job["config"])) > most_work:
             return {"state": "declined", "reason": f"its work is {work:.3g}, and there is time for {most_work:.3g}"}
-        self._refuse_too_large(job["config"])
+        if not self.on_gpu:  # which refuses by itself
+            self._refuse_too_large(job["config"])
         with explaining_full_disk(self.run.path):
             self.run.mark_begun(job["id"])
         deadline = Deadline.never() if job["limit_s"] is None else Deadline.after(job["limit_s"])
@@ -140,9 +141,9 @@ class Worker:
         return len(self.stages.plan.folds) * build(config).work(self.stages.size, self.stages.task)
 
     def _refuse_too_large(self, config: Config) -> None:
-        """Refuse a trial whose training this worker has no room for, before it is ended in the midst of it; a GPU refuses by itself."""
+        """Refuse a trial whose training this worker has no room for, before it is ended in the midst of it."""
         needed = resident_bytes(os.getpid()) + build(config).memory(self.stages.size, self.stages.task)
-        if needed > self.share_bytes and not self.on_gpu:
+        if needed > self.share_bytes:
             raise MemoryError(f"its training would hold at least {needed / 2**20:.0f} MiB, and a worker may hold {self.share_bytes / 2**20:.0f} MiB")
 
     def _refit(self, job: Message) -> dict[str, Any]:

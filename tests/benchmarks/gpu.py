@@ -62,9 +62,7 @@ def roofline_s(learner: NetLearner, flops: float, bandwidth: float) -> float:
     """Seconds that a step takes at least, by its arithmetic or by the memory it moves, whichever is more; the net alone."""
     size = Size(n_series=1, n_fit=len(origins()), n_scored=0, length=LENGTH)
     shapes = learner.expected_shapes(size, TASK)
-    with torch.device("meta"):
-        net = learner.net(shapes).train()
-        inputs = torch.empty(learner.batch, shapes.context, shapes.channels), torch.empty(learner.batch, shapes.extras)
+    net, *inputs = learner.laid_out(shapes)
     weights = sum(weight.numel() for weight in net.parameters())
     kept_bytes = kept_by(net, *inputs)[0] / 2  # half as large in bfloat16
     arithmetic = 2 * PASSES * learner.batch * learner.multiply_adds(shapes)[0] / flops

@@ -60,7 +60,6 @@ def test_a_trial_that_outgrows_its_share_of_the_memory_ends_and_the_search_goes_
 
 def test_a_net_that_would_outgrow_its_worker_is_not_begun(run, run_folder, pool):
     pool._share_bytes = 3000 * MIB
-    pool._setting["share_bytes"] = 3000 * MIB
     pool._replace(pool._seats[0])
     deep = {"family": "mlp", "params": {"width": 4096, "blocks": 12, "steps": 10}}
     run([deep, NAIVE], pool=pool)

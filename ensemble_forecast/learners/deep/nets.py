@@ -135,12 +135,14 @@ class NetLearner(Recipe):
         return START_S + ORIGIN_S * size.n_fit + steps * (STEP_S + waits + MULTIPLY_S * self.batch * self.accumulate * multiplies)
 
     def memory(self, size: Size, task: Task) -> float:
-        """Lay the module out without memory, and count what its training keeps; see `Learner.memory`."""
-        shapes = self.expected_shapes(size, task)
+        """Count what the training of the module keeps; see `Learner.memory`."""
+        return training_bytes(*self.laid_out(self.expected_shapes(size, task)), halved=is_halved(device(), self.precision))
+
+    def laid_out(self, shapes: Shapes) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+        """Return the module and the inputs of a batch on the meta device, where they have shapes but no memory."""
         with torch.device("meta"):
-            net = self.net(shapes).train()
             inputs = torch.empty(self.batch, shapes.context, shapes.channels), torch.empty(self.batch, shapes.extras)
-        return training_bytes(net, *inputs, halved=is_halved(device(), self.precision))
+            return self.net(shapes).train(), *inputs
 
     def expected_shapes(self, size: Size, task: Task) -> Shapes:
         """Tell the sizes of the module's inputs and outputs before there is any data."""
