@@ -40,6 +40,25 @@ def test_coverage_stays_nominal_where_nothing_has_changed():
     assert np.mean(hits) == pytest.approx(0.8, abs=0.04)
 
 
+def test_overlapping_horizons_of_a_walk_are_not_followed_into_noise():
+    spread_HQ = np.sqrt(np.arange(1, 25))[:, None] * norm.ppf(DECILES)
+    changes = []
+    for seed in range(3):
+        walk = np.random.default_rng(seed).normal(size=500).cumsum()
+        step = FITTED_UNTIL + np.arange(200)
+        past = Replay(step, walk[step, None, None] + spread_HQ, walk[step[:, None] + 1 + np.arange(24)])
+        asked = np.arange(60, 200, 10)
+        adapted = adapt(past.forecast_PHQ[asked], past.step[asked], past, DECILES)
+        losses = [quantile_loss(past.truth_PH[asked], each) for each in (adapted, past.forecast_PHQ[asked])]
+        changes.append(losses[0] / losses[1] - 1)
+    assert np.mean(changes) < 0.02, "what is honest stays nearly as it is, though every error is seen by 24 origins"
+
+
+def quantile_loss(truth, forecast):
+    error, levels = truth[..., None] - forecast, np.array(DECILES)
+    return np.maximum(levels * error, (levels - 1) * error).mean()
+
+
 def scalar_recursion(scores, level, rate, lowest):
     """Gibbs and Candes, equation 2, for a one-sided level and truth known one step later: effective levels after each truth."""
     levels = [level]
@@ -53,6 +72,7 @@ def scalar_recursion(scores, level, rate, lowest):
 @pytest.mark.parametrize("rate", [0.02, 0.1])
 def test_one_rate_is_the_recursion_of_the_paper(rate, monkeypatch):
     monkeypatch.setattr(adaptive, "RATES", (rate,))
+    monkeypatch.setattr(adaptive, "PRIOR", (1.0,))
     scores = 2 * np.random.default_rng(0).normal(size=60)
     found = effective_levels(np.arange(60), scores[:, None], 60, 1, (0.1, 0.5, 0.9))
     for place, level in enumerate((0.1, 0.5, 0.9)):
@@ -69,7 +89,7 @@ def test_rates_are_averaged_by_exponential_weights_on_their_losses():
         errors = scores - in_force[:-1]
         losses.append(np.maximum(0.1 * errors, -0.9 * errors).sum())
         answers.append(in_force[-1])
-    weights = np.exp(-np.array(losses))
+    weights = np.array(adaptive.PRIOR) * np.exp(-np.array(losses))
     assert found[0] == pytest.approx(weights @ answers / weights.sum(), rel=1e-9)
 
 
