@@ -1,8 +1,8 @@
 """What a net sees of an origin: the window before it in units of its own noise, gathered by index from flat arrays on the device.
 
-Windows are never materialised. The target is centred (on its last value, unless asked otherwise) and divided by the window's mean absolute (seasonal)
-difference, past covariates are z-scored within the window, and what this takes away (level, noise, distance of the base) comes back as a few extra
-inputs, after which stand the covariates that are known ahead, at every step of the horizon.
+Windows are never materialised. The target is centred (on its last value, unless asked otherwise) and divided by the window's mean absolute
+difference over as many steps as the base looks back; past covariates are z-scored within the window. What this takes away (level, noise,
+distance of the base) comes back as a few extra inputs, after which stand the covariates that are known ahead, at every step of the horizon.
 """
 
 from collections.abc import Callable
@@ -51,6 +51,11 @@ class View:
     centre: str = "last"
     base: str = "seasonal_naive"
 
+    @property
+    def lag(self) -> int:
+        """Steps over which noise is measured: as far as the base looks back, so that it is the noise of what is corrected."""
+        return 1 if self.base == "last" else self.season
+
     def sees_as(self, other: "View") -> bool:
         """Whether windows look the same to another view."""
         return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
@@ -89,6 +94,7 @@ class Windows:
     ahead_N: torch.Tensor  # rows of the series after the origin: known covariates may reach beyond the observed target
     padding_N: torch.Tensor
     scale_N: torch.Tensor
+    seasonal_N: torch.Tensor  # the scale of metrics
     base_NH: torch.Tensor | None
     least_step: int  # of the origins: tells whether any window reaches back beyond the start of its series
 
@@ -119,7 +125,8 @@ class Windows:
             left_N=put(panel.lengths_S[origins.series] - 1 - origins.step),
             ahead_N=put(panel.offsets[origins.series + 1] - 1 - row_N),
             padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
-            scale_N=put(scale_at(panel, origins, view.season)),
+            scale_N=put(scale_at(panel, origins, view.lag)),
+            seasonal_N=put(scale_at(panel, origins, view.season)),
             base_NH=None if origins.base_NH is None else put(origins.base_NH),
             least_step=int(origins.step.min()),
         )
@@ -161,7 +168,8 @@ class Windows:
             window_BLC = torch.cat([window_BLC, _z_scored(past_BLC)], dim=-1)
         if self.known.shape[1]:
             extras.append(compress(self._coming(index_B)))
-        return Batch(compress(window_BLC), torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
+        weight_B = (unit_B / scale_B).clamp(0.2, 5.0) * (scale_B / self.seasonal_N[index_B])
+        return Batch(compress(window_BLC), torch.cat(extras, dim=1), unit_B, base_BH, weight_B.float())
 
     def outcome(self, index_B: torch.Tensor) -> torch.Tensor:
         """Gather the target after some origins: float64 BH, NaN where it is missing or not yet observed."""
@@ -180,8 +188,8 @@ class Windows:
         return self.step_N[index_B, None] + torch.arange(1 - self.view.context, 1, device=self.place) >= 0
 
     def _noise(self, window_BL: torch.Tensor, inside_BL: torch.Tensor | None) -> torch.Tensor:
-        """Mean absolute difference within each window, over a season where it holds two of them."""
-        lag = self.view.season if 2 * self.view.season <= self.view.context else 1
+        """Mean absolute difference within each window, over a season only where it holds two of them."""
+        lag = self.view.lag if 2 * self.view.lag <= self.view.context else 1
         change = (window_BL[:, lag:] - window_BL[:, :-lag]).abs_()
         if inside_BL is None:
             return change.sum(dim=1) / change.shape[1]

@@ -9,7 +9,7 @@ import torch
 from ensemble_forecast.data.origins import Origins
 from ensemble_forecast.data.panel import Panel
 from ensemble_forecast.features.contexts import scale_at
-from ensemble_forecast.learners.deep.inputs import View, Windows, compress, n_extras
+from ensemble_forecast.learners.deep.inputs import BASES, View, Windows, compress, n_extras
 
 CONTEXT, SEASON, HORIZON = 9, 4, 6
 
@@ -37,12 +37,13 @@ def slow_inputs(panel, view, series, step):
     padding = np.mean([y[min(i, step)] for i in range(4)])
     window = [y[t] if t >= 0 else padding for t in range(step - CONTEXT + 1, step + 1)]
     first = max(step - CONTEXT + 1, 0)
-    changes = [abs(y[t] - y[t - SEASON]) for t in range(first + SEASON, step + 1)]
-    scale = scale_at(panel, Origins(np.array([series]), np.array([step])), SEASON)[0]
+    lag = 1 if view.base == "last" else SEASON
+    changes = [abs(y[t] - y[t - lag]) for t in range(first + lag, step + 1)]
+    scale, seasonal = (scale_at(panel, Origins(np.array([series]), np.array([step])), over)[0] for over in (lag, SEASON))
     unit = max(np.mean(changes) if changes else 0.0, 0.2 * scale)
     base = []
     for h in range(1, HORIZON + 1):
-        t = step + h - SEASON * int(np.ceil(h / SEASON))
+        t = step if view.base == "last" else step + h - SEASON * int(np.ceil(h / SEASON))
         base.append(y[t] if t >= 0 else y[step])
     x = panel.past[panel.offsets[series] : panel.offsets[series + 1]]
     channels = [[squeeze((v - y[step]) / unit) for v in window]]
@@ -52,10 +53,12 @@ def slow_inputs(panel, view, series, step):
         channels.append([squeeze((v - np.mean(standard)) / max(np.std(standard), 0.1)) for v in standard])
         lasts.append(squeeze(standard[-1]))
     extras = [np.log(unit / (unit + np.mean(np.abs(window)))), np.log(unit / scale), *[squeeze((b - y[step]) / unit) for b in base], *lasts]
-    return np.array(channels).T, np.array(extras), unit, np.array(base), np.clip(unit / scale, 0.2, 5)
+    return np.array(channels).T, np.array(extras), unit, np.array(base), np.clip(unit / scale, 0.2, 5) * scale / seasonal
 
 
-def test_inputs_equal_a_slow_twin_also_at_the_start_of_a_series(panel, view):
+@pytest.mark.parametrize("base", BASES)
+def test_inputs_equal_a_slow_twin_also_at_the_start_of_a_series(panel, view, base):
+    view = replace(view, base=base)
     origins = Origins.between(np.array([2, 2, 2]), np.array([29, 11, 24]))
     windows = Windows.of(panel, origins, view, torch.device("cpu"))
     batch = windows.inputs(torch.arange(len(origins)))
