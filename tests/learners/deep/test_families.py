@@ -36,9 +36,9 @@ def seeded():
         yield
 
 
-def awake(learner):
+def awake(learner, shapes=SHAPES):
     """A module whose parameters that start at zero are set at random, as training would."""
-    module = learner.net(SHAPES).eval()
+    module = learner.net(shapes).eval()
     for parameter in module.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter)
@@ -174,11 +174,25 @@ def test_a_tcn_sees_its_whole_window_with_no_level_too_many(kernel, context):
 
 
 def test_a_tcn_level_never_looks_ahead():
-    module = Tcn(channels=6).net(SHAPES).eval()
+    level = Tcn(channels=6).net(SHAPES).eval().levels[0]
     window = torch.randn(1, 2, 24)
     later = window.clone()
     later[..., 10:] += 1.0
-    torch.testing.assert_close(module.levels(window)[..., :10], module.levels(later)[..., :10])
+    torch.testing.assert_close(level(window)[..., :10], level(later)[..., :10])
+
+
+@pytest.mark.parametrize("context", [2, 7, 24, 25])
+def test_a_tcn_forecasts_as_the_whole_dilated_stack_would(context):
+    module = awake(Tcn(channels=6, kernel=3), replace(SHAPES, context=context))
+    window, extras = torch.randn(4, context, 2), torch.randn(4, 8)
+    seen = window.transpose(1, 2)
+    for place, level in enumerate(module.levels):
+        hidden, dilation = seen, 2**place
+        for conv in (level.layers[1], level.layers[5]):
+            padded = torch.nn.functional.pad(hidden, (2 * dilation, 0))
+            hidden = torch.relu(torch.nn.functional.conv1d(padded, conv.weight, conv.bias, dilation=dilation))
+        seen = torch.relu(hidden + level.skip(seen))
+    torch.testing.assert_close(module(window, extras), module.head(torch.cat([seen[..., -1], extras], dim=1)))
 
 
 @pytest.mark.parametrize("cell", RECURRENT)
