@@ -113,7 +113,7 @@ def of_net(learner: NetLearner) -> Drawn:
                             f"{PADDING_STEPS} values"},
         "steps": {"holds": "steps of history there are, at most the window's length"},
         "base": {"holds": f"the forecast to be corrected: {view.base}; the last value while there is no season"},
-        "scale": {"holds": f"mean absolute difference at lag {view.lag} over the whole history"},
+        "scale": {"holds": f"mean absolute difference at lag {view.noise_steps} over the whole history"},
         "past": {"holds": "past covariates of the window; NaN where unknown"},
         "known": {"holds": "covariates known ahead, of the steps after the origin; NaN where unknown"},
     }  # fmt: skip

@@ -39,6 +39,8 @@ class View:
         What a window is centred on: its "last" value, the mean of its last "season", or the "mean" of all of it.
     base
         What a forecast corrects where the origins carry none: the "seasonal_naive", or the "last" value.
+    lag
+        Steps over which noise is measured; 0: a season.
     """
 
     context: int
@@ -50,18 +52,19 @@ class View:
     known_std_K: np.ndarray = field(default_factory=lambda: np.empty(0))
     centre: str = "last"
     base: str = "seasonal_naive"
+    lag: int = 0
 
     @property
-    def lag(self) -> int:
-        """Steps over which noise is measured: as far as the base looks back, so that it is the noise of what is corrected."""
-        return 1 if self.base == "last" else self.season
+    def noise_steps(self) -> int:
+        """Steps over which noise is measured."""
+        return self.lag or self.season
 
     def sees_as(self, other: "View") -> bool:
         """Whether windows look the same to another view."""
         return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
 
 
-BASES = ("seasonal_naive", "last")
+BASES = {"seasonal_naive": 0, "last": 1}  # and the lag of their noise: as far as each looks back, so that it is the noise of what is corrected
 CENTRES: dict[str, Callable[[View], int]] = {  # steps at the end of a window whose mean is taken off
     "last": lambda view: 1,  # noqa: ARG005 - one signature for all
     "season": lambda view: view.season,
@@ -125,7 +128,7 @@ class Windows:
             left_N=put(panel.lengths_S[origins.series] - 1 - origins.step),
             ahead_N=put(panel.offsets[origins.series + 1] - 1 - row_N),
             padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
-            scale_N=put(scale_at(panel, origins, view.lag)),
+            scale_N=put(scale_at(panel, origins, view.noise_steps)),
             seasonal_N=put(scale_at(panel, origins, view.season)),
             base_NH=None if origins.base_NH is None else put(origins.base_NH),
             least_step=int(origins.step.min()),
@@ -188,8 +191,8 @@ class Windows:
         return self.step_N[index_B, None] + torch.arange(1 - self.view.context, 1, device=self.place) >= 0
 
     def _noise(self, window_BL: torch.Tensor, inside_BL: torch.Tensor | None) -> torch.Tensor:
-        """Mean absolute difference within each window, over a season only where it holds two of them."""
-        lag = self.view.lag if 2 * self.view.lag <= self.view.context else 1
+        """Mean absolute difference within each window, over a lag only where it holds two of them."""
+        lag = self.view.noise_steps if 2 * self.view.noise_steps <= self.view.context else 1
         change = (window_BL[:, lag:] - window_BL[:, :-lag]).abs_()
         if inside_BL is None:
             return change.sum(dim=1) / change.shape[1]

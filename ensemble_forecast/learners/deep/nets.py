@@ -268,7 +268,8 @@ class NetLearner(Recipe):
         rows, none = fit.rows(panel), np.empty((0, 0))
         past_mean_C, past_std_C = moments(panel.past[rows] if self.covariates else none)
         known_mean_K, known_std_K = moments(panel.known[rows] if self.covariates else none)
-        return View(context, task.season_length, task.horizon, past_mean_C, past_std_C, known_mean_K, known_std_K, self.centre, self.base)
+        covariates = past_mean_C, past_std_C, known_mean_K, known_std_K
+        return View(context, task.season_length, task.horizon, *covariates, self.centre, self.base, BASES[self.base])
 
     def _context(self, task: Task, length: float) -> int:
         """Settle the context, by the median length of the series."""

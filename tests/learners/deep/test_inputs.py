@@ -58,7 +58,7 @@ def slow_inputs(panel, view, series, step):
 
 @pytest.mark.parametrize("base", BASES)
 def test_inputs_equal_a_slow_twin_also_at_the_start_of_a_series(panel, view, base):
-    view = replace(view, base=base)
+    view = replace(view, base=base, lag=BASES[base])
     origins = Origins.between(np.array([2, 2, 2]), np.array([29, 11, 24]))
     windows = Windows.of(panel, origins, view, torch.device("cpu"))
     batch = windows.inputs(torch.arange(len(origins)))
