@@ -109,7 +109,9 @@ def test_a_bag_is_the_mean_of_its_copies(panel):
     assert {name.split("_")[1] for name in draw(member).inputs} == {"0", "1", "2"}
 
 
-@pytest.mark.parametrize(("name", "changed", "kind"), [("gru", {"loss": "gaussian"}, "quantiles"), ("mlp", {}, "direction")])
+@pytest.mark.parametrize(
+    ("name", "changed", "kind"), [("gru", {"loss": "gaussian"}, "quantiles"), ("mlp", {"base": "last"}, "quantiles"), ("mlp", {}, "direction")]
+)
 def test_a_net_reads_windows_in_the_targets_own_unit(name, changed, kind, panel):
     task = task_of(kind)
     assert apart(fitted(smoke(name, **changed), panel, task), panel, task) < TOLERANCE

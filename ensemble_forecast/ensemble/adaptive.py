@@ -6,7 +6,7 @@ rates g run side by side and are averaged by exponential weights on their pinbal
 nobody has to choose one; a rate of zero is among them, which is the ensemble as it stands, and weighs most until another has shown to be better.
 
 Departures from the papers: where labels come d steps late, d origins have told of one stretch before any answer to it is seen, so that each
-moves the levels by g / d (moved by g they swing: 24 hours of prices lost 11 %, and 1.5 % now). Levels are one-sided, one for each quantile,
+moves the levels by g / d (moved by g, they swing). Levels are one-sided, one for each quantile,
 and kept within 0.001 to 0.999, where the papers answer with an infinite interval; losses are measured on the scale where the forecast is
 standard normal, and so do not depend on unit or volatility; a bucket of horizon steps shares its levels and learns from an origin once its
 last label is known, which delays it by that many steps. Only the last hundred origins are replayed. The median is never moved.
@@ -23,7 +23,7 @@ REPLAY = 100  # origins before the one asked for, whose labels are known: older 
 BUCKETS = 4  # of the horizon
 RATES = (0.0, 0.01, 0.03, 0.1)  # learning rates g
 PRIOR = (0.7, 0.1, 0.1, 0.1)  # their weights before any loss: most series do not change, and following their noise costs
-SHARPNESS = 1.0  # of the exponential weights, in standard normal units of loss
+SHARPNESS = 1.0  # of the exponential weights, in standard normal units of loss; over the delay as well, a change would be seen too late
 OUTERMOST = 1e-3  # effective levels stay within this and its mirror
 FARTHEST = 30.0  # normal scores: an outlier counts as this far off
 

@@ -32,6 +32,19 @@ def test_coverage_returns_after_the_volatility_has_doubled():
     assert 0.72 < np.mean(adapted) < 0.86
 
 
+def test_far_steps_follow_a_doubled_volatility_too():
+    changes, covered = [], []
+    for seed in range(3):
+        past = live(seed, 160, 2.0, horizon=12)
+        asked = np.arange(60, 160, 5)
+        adapted = adapt(past.forecast_PHQ[asked], past.step[asked], past, DECILES)
+        losses = [quantile_loss(past.truth_PH[asked], each) for each in (adapted, past.forecast_PHQ[asked])]
+        changes.append(losses[0] / losses[1] - 1)
+        covered.append(inside(past.truth_PH[asked], adapted).mean())
+    assert np.mean(changes) < -0.02
+    assert np.mean(covered) > 0.65, "where the forecast as it is covers half"
+
+
 def test_coverage_stays_nominal_where_nothing_has_changed():
     hits = []
     for seed in range(3):

@@ -59,7 +59,6 @@ class FromHistory(torch.nn.Module):
             ahead_N=torch.full_like(steps, horizon),
             padding_N=window[:, 0],
             scale_N=scale,
-            seasonal_N=scale,  # weights are for training
             base_NH=base,
             least_step=0,  # any may reach back beyond the start of its series
         )
@@ -113,7 +112,7 @@ def of_net(learner: NetLearner) -> Drawn:
                             f"{PADDING_STEPS} values"},
         "steps": {"holds": "steps of history there are, at most the window's length"},
         "base": {"holds": f"the forecast to be corrected: {view.base}; the last value while there is no season"},
-        "scale": {"holds": f"mean absolute difference at lag {view.noise_steps} over the whole history"},
+        "scale": {"holds": f"{view.growth:g} times the mean absolute difference at lag {view.noise_steps} over the whole history"},
         "past": {"holds": "past covariates of the window; NaN where unknown"},
         "known": {"holds": "covariates known ahead, of the steps after the origin; NaN where unknown"},
     }  # fmt: skip

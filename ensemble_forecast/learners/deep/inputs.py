@@ -1,10 +1,12 @@
 """What a net sees of an origin: the window before it in units of its own noise, gathered by index from flat arrays on the device.
 
 Windows are never materialised. The target is centred (on its last value, unless asked otherwise) and divided by the window's mean absolute
-difference over as many steps as the base looks back; past covariates are z-scored within the window. What this takes away (level, noise,
-distance of the base) comes back as a few extra inputs, after which stand the covariates that are known ahead, at every step of the horizon.
+difference over as many steps as the base looks back, in a season's units; past covariates are z-scored within the window. What this takes away
+(level, noise, distance of the base) comes back as a few extra inputs, after which stand the covariates that are known ahead, at every step of
+the horizon.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple, Self
@@ -40,7 +42,7 @@ class View:
     base
         What a forecast corrects where the origins carry none: the "seasonal_naive", or the "last" value.
     lag
-        Steps over which noise is measured; 0: a season.
+        Steps over which noise is measured; 0: a season. Of fewer, it is grown to a season's by the square root of time, as a walk's grows.
     """
 
     context: int
@@ -59,12 +61,17 @@ class View:
         """Steps over which noise is measured."""
         return self.lag or self.season
 
+    @property
+    def growth(self) -> float:
+        """Factor from noise over these steps to noise over a season."""
+        return math.sqrt(self.season / self.noise_steps)
+
     def sees_as(self, other: "View") -> bool:
         """Whether windows look the same to another view."""
         return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
 
 
-BASES = {"seasonal_naive": 0, "last": 1}  # and the lag of their noise: as far as each looks back, so that it is the noise of what is corrected
+BASES = {"seasonal_naive": 0, "last": 1}  # and the lag of the noise, as far as each looks back: over a week, hourly changes of a walk are the surer
 CENTRES: dict[str, Callable[[View], int]] = {  # steps at the end of a window whose mean is taken off
     "last": lambda view: 1,  # noqa: ARG005 - one signature for all
     "season": lambda view: view.season,
@@ -97,7 +104,6 @@ class Windows:
     ahead_N: torch.Tensor  # rows of the series after the origin: known covariates may reach beyond the observed target
     padding_N: torch.Tensor
     scale_N: torch.Tensor
-    seasonal_N: torch.Tensor  # the scale of metrics
     base_NH: torch.Tensor | None
     least_step: int  # of the origins: tells whether any window reaches back beyond the start of its series
 
@@ -128,8 +134,7 @@ class Windows:
             left_N=put(panel.lengths_S[origins.series] - 1 - origins.step),
             ahead_N=put(panel.offsets[origins.series + 1] - 1 - row_N),
             padding_N=put(panel.y_filled[head_N4].mean(axis=1)),
-            scale_N=put(scale_at(panel, origins, view.noise_steps)),
-            seasonal_N=put(scale_at(panel, origins, view.season)),
+            scale_N=put(view.growth * scale_at(panel, origins, view.noise_steps)),
             base_NH=None if origins.base_NH is None else put(origins.base_NH),
             least_step=int(origins.step.min()),
         )
@@ -154,7 +159,7 @@ class Windows:
         if inside_BL is not None:
             window_BL = torch.where(inside_BL, window_BL, self.padding_N[index_B, None])
         centre_B, scale_B = self._centre(window_BL), self.scale_N[index_B]
-        unit_B = torch.maximum(self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
+        unit_B = torch.maximum(self.view.growth * self._noise(window_BL, inside_BL), SCALE_FLOOR * scale_B)
         base_BH = self._base(index_B)
         target_BL = (window_BL - centre_B[:, None]).div_(unit_B[:, None]).float()
         extras = [
@@ -171,8 +176,7 @@ class Windows:
             window_BLC = torch.cat([window_BLC, _z_scored(past_BLC)], dim=-1)
         if self.known.shape[1]:
             extras.append(compress(self._coming(index_B)))
-        weight_B = (unit_B / scale_B).clamp(0.2, 5.0) * (scale_B / self.seasonal_N[index_B])
-        return Batch(compress(window_BLC), torch.cat(extras, dim=1), unit_B, base_BH, weight_B.float())
+        return Batch(compress(window_BLC), torch.cat(extras, dim=1), unit_B, base_BH, (unit_B / scale_B).clamp(0.2, 5.0).float())
 
     def outcome(self, index_B: torch.Tensor) -> torch.Tensor:
         """Gather the target after some origins: float64 BH, NaN where it is missing or not yet observed."""

@@ -28,8 +28,8 @@ def levels_to_cover(context: int, kernel: int) -> int:
 class Tcn(NetLearner):
     """Residual blocks of two dilated causal convolutions, as many as it takes to see the whole window; the newest step is read out.
 
-    Only steps that the newest one sees are computed: a level passes every second one on, counted from the newest, on which the next level's
-    dilation is 1. The forecasts are those of the whole stack, in a third of the time.
+    Forecasts are those of the whole stack, from fewer steps: a level passes on every second one, counted from the newest, which are all that the
+    newest step will see of them, and on these the next level's dilation is 1.
 
     Parameters
     ----------

@@ -181,15 +181,16 @@ def test_a_tcn_level_never_looks_ahead():
     torch.testing.assert_close(level(window)[..., :10], level(later)[..., :10])
 
 
+@pytest.mark.parametrize("kernel", [2, 3, 5])
 @pytest.mark.parametrize("context", [2, 7, 24, 25])
-def test_a_tcn_forecasts_as_the_whole_dilated_stack_would(context):
-    module = awake(Tcn(channels=6, kernel=3), replace(SHAPES, context=context))
+def test_a_tcn_forecasts_as_the_whole_dilated_stack_would(kernel, context):
+    module = awake(Tcn(channels=6, kernel=kernel), replace(SHAPES, context=context))
     window, extras = torch.randn(4, context, 2), torch.randn(4, 8)
     seen = window.transpose(1, 2)
     for place, level in enumerate(module.levels):
         hidden, dilation = seen, 2**place
         for conv in (level.layers[1], level.layers[5]):
-            padded = torch.nn.functional.pad(hidden, (2 * dilation, 0))
+            padded = torch.nn.functional.pad(hidden, ((kernel - 1) * dilation, 0))
             hidden = torch.relu(torch.nn.functional.conv1d(padded, conv.weight, conv.bias, dilation=dilation))
         seen = torch.relu(hidden + level.skip(seen))
     torch.testing.assert_close(module(window, extras), module.head(torch.cat([seen[..., -1], extras], dim=1)))

@@ -39,8 +39,9 @@ def slow_inputs(panel, view, series, step):
     first = max(step - CONTEXT + 1, 0)
     lag = 1 if view.base == "last" else SEASON
     changes = [abs(y[t] - y[t - lag]) for t in range(first + lag, step + 1)]
-    scale, seasonal = (scale_at(panel, Origins(np.array([series]), np.array([step])), over)[0] for over in (lag, SEASON))
-    unit = max(np.mean(changes) if changes else 0.0, 0.2 * scale)
+    growth = np.sqrt(SEASON / lag)
+    scale = growth * scale_at(panel, Origins(np.array([series]), np.array([step])), lag)[0]
+    unit = max(growth * np.mean(changes) if changes else 0.0, 0.2 * scale)
     base = []
     for h in range(1, HORIZON + 1):
         t = step if view.base == "last" else step + h - SEASON * int(np.ceil(h / SEASON))
@@ -53,7 +54,7 @@ def slow_inputs(panel, view, series, step):
         channels.append([squeeze((v - np.mean(standard)) / max(np.std(standard), 0.1)) for v in standard])
         lasts.append(squeeze(standard[-1]))
     extras = [np.log(unit / (unit + np.mean(np.abs(window)))), np.log(unit / scale), *[squeeze((b - y[step]) / unit) for b in base], *lasts]
-    return np.array(channels).T, np.array(extras), unit, np.array(base), np.clip(unit / scale, 0.2, 5) * scale / seasonal
+    return np.array(channels).T, np.array(extras), unit, np.array(base), np.clip(unit / scale, 0.2, 5)
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -87,7 +88,7 @@ def test_a_given_base_replaces_the_seasonal_naive(panel, view):
 
 
 def test_the_last_value_can_be_corrected_instead_of_the_seasonal_naive(panel, view):
-    windows = Windows.of(panel, Origins(np.array([0, 1]), np.array([20, 8])), replace(view, base="last"), torch.device("cpu"))
+    windows = Windows.of(panel, Origins(np.array([0, 1]), np.array([20, 8])), replace(view, base="last", lag=1), torch.device("cpu"))
     np.testing.assert_array_equal(windows.inputs(torch.arange(2)).base_BH, np.repeat([[panel.values(0)[20]], [panel.values(1)[8]]], HORIZON, axis=1))
 
 

@@ -341,6 +341,30 @@ def test_where_the_last_value_is_best_a_net_says_so_from_the_first_step_if_it_co
     assert loss("last") < 1.03 * naive < loss("seasonal_naive")
 
 
+@pytest.mark.parametrize("of", ["a trend", "nothing but the season"])
+def test_what_corrects_the_last_value_learns_series_whose_changes_are_small_or_regular(of):
+    """Its unit is of single steps: neither far steps of a trend nor seasons without noise may be beyond it."""
+    step = np.arange(400.0)
+    noise = 0.1 * np.random.default_rng(0).normal(size=400)
+    panel = Panel.of([step + noise if of == "a trend" else 5 * np.sin(step * 2 * np.pi / 6) + 20])
+    task, horizon = Task(horizon=48, season_length=6), 48
+    learner = replace(NETS[0], base="last", steps=300)
+    fitted = learner.fit(panel.cut(np.array([299])), Roles(Origins.between(np.array([20]), np.array([250]))), task, NEVER)
+    later = Origins.between(np.array([300]), np.array([340]))
+    error_NH = np.abs(truth(panel, later, horizon) - fitted.predict(panel, later, NEVER)[..., 4])
+    assert error_NH.mean() < 1.0
+
+
+def test_a_net_saved_before_the_lag_of_its_noise_was_settled_sees_seasons_as_it_did():
+    panel = wave_panel()
+    fitted = replace(NETS[0], base="last").fit(panel.cut(np.array([180, 180])), roles_of(panel, 150, 174), TASK, NEVER)
+    assert fitted.view_.pop("lag") == 1
+    later = Origins.between(np.array([180, 180]), np.array([183, 183]))
+    without_NHQ = fitted.predict(panel, later, NEVER)
+    fitted.view_["lag"] = TASK.season_length
+    np.testing.assert_array_equal(without_NHQ, fitted.predict(panel, later, NEVER))
+
+
 @pytest.mark.parametrize(("field", "known"), [("centre", "last, season, mean"), ("base", "seasonal_naive, last")])
 def test_an_unknown_way_to_see_a_window_is_refused(field, known):
     with pytest.raises(BadInput, match=f"{field} must be one of {known}"):
