@@ -6,10 +6,10 @@ rates g run side by side and are averaged by exponential weights on their pinbal
 nobody has to choose one; a rate of zero is among them, which is the ensemble as it stands, and weighs most until another has shown to be better.
 
 Departures from the papers: where labels come d steps late, d origins have told of one stretch before any answer to it is seen, so that each
-moves the levels by g / d (moved by g, they swing). Levels are one-sided, one for each quantile,
-and kept within 0.001 to 0.999, where the papers answer with an infinite interval; losses are measured on the scale where the forecast is
-standard normal, and so do not depend on unit or volatility; a bucket of horizon steps shares its levels and learns from an origin once its
-last label is known, which delays it by that many steps. Only the last hundred origins are replayed. The median is never moved.
+moves the levels by g / d (moved by g, they swing). Levels are one-sided, one for each quantile, and kept within 0.001 to 0.999, where the papers
+answer with an infinite interval; losses are measured on the scale where the forecast is standard normal, and so do not depend on unit or
+volatility; a bucket of horizon steps shares its levels and learns from an origin once its last label is known, which delays it by that many
+steps. Only the last hundred origins are replayed. The median is never moved.
 """
 
 from dataclasses import dataclass

@@ -38,8 +38,7 @@ def test_far_steps_follow_a_doubled_volatility_too():
         past = live(seed, 160, 2.0, horizon=12)
         asked = np.arange(60, 160, 5)
         adapted = adapt(past.forecast_PHQ[asked], past.step[asked], past, DECILES)
-        losses = [quantile_loss(past.truth_PH[asked], each) for each in (adapted, past.forecast_PHQ[asked])]
-        changes.append(losses[0] / losses[1] - 1)
+        changes.append(change_of_loss(past, asked, adapted))
         covered.append(inside(past.truth_PH[asked], adapted).mean())
     assert np.mean(changes) < -0.02
     assert np.mean(covered) > 0.65, "where the forecast as it is covers half"
@@ -62,14 +61,15 @@ def test_overlapping_horizons_of_a_walk_are_not_followed_into_noise():
         past = Replay(step, walk[step, None, None] + spread_HQ, walk[step[:, None] + 1 + np.arange(24)])
         asked = np.arange(60, 200, 10)
         adapted = adapt(past.forecast_PHQ[asked], past.step[asked], past, DECILES)
-        losses = [quantile_loss(past.truth_PH[asked], each) for each in (adapted, past.forecast_PHQ[asked])]
-        changes.append(losses[0] / losses[1] - 1)
+        changes.append(change_of_loss(past, asked, adapted))
     assert np.mean(changes) < 0.02, "what is honest stays nearly as it is, though every error is seen by 24 origins"
 
 
-def quantile_loss(truth, forecast):
-    error, levels = truth[..., None] - forecast, np.array(DECILES)
-    return np.maximum(levels * error, (levels - 1) * error).mean()
+def change_of_loss(past, asked, adapted):
+    """Quantile loss of adapted forecasts over that of the forecasts as they were, less one."""
+    errors = [past.truth_PH[asked][..., None] - forecast for forecast in (adapted, past.forecast_PHQ[asked])]
+    after, before = (np.maximum(np.array(DECILES) * error, (np.array(DECILES) - 1) * error).mean() for error in errors)
+    return after / before - 1
 
 
 def scalar_recursion(scores, level, rate, lowest):
